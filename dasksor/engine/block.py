@@ -1,0 +1,189 @@
+"""One block of rows as a state machine: what it knows, may do next, and has to say.
+
+No input or output and no clock: messages come in through `receive`, go out through `outbox`. The
+same object runs in the sequential solve (one block, no neighbours), in long-lived tasks on a
+cluster, and in virtual time.
+
+Pass ``k`` may begin when, for forward passes, every lower neighbour's values of pass ``k - s`` or
+later and every upper neighbour's of ``k - 1 - s`` or later are here; backward passes exchange
+lower and upper. With ``s = 0`` neighbours cannot run ahead, so this is SOR in the natural order,
+bit for bit. With ``s = None`` nothing is waited for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dasksor.engine.messages import Halo, Order, Piece, Slice
+from dasksor.partition import Exchange
+from dasksor.rows import FORWARD, Rows, relax, residual_squares
+
+NOTHING_HELD = -1
+NO_EPOCH = -1
+
+
+class Block:
+    """The state of one block.
+
+    Parameters
+    ----------
+    index : int
+        Block number.
+    rows : Rows
+        Its rows of ``A``.
+    exchange : Exchange
+        Its neighbours.
+    b, x0 : ndarray, shape (nrhs, size)
+        Its entries of the right-hand sides and of the start.
+    staleness : int or None
+        How many passes old values may be; None for any age.
+    directions : tuple of int
+        The passes that make one sweep.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        rows: Rows,
+        exchange: Exchange,
+        b: np.ndarray,
+        x0: np.ndarray,
+        *,
+        staleness: int | None = 0,
+        directions: tuple[int, ...] = (FORWARD,),
+    ) -> None:
+        self.index = index
+        self.exchange = exchange
+        self.staleness = staleness
+        self.version = 0
+        self.until = 0
+        self.change = self.before = 0.0
+        self.outbox: list[Slice | Halo | Piece] = []
+        self._rows = rows
+        self._b = b
+        self._x = np.zeros((len(b), rows.columns.size))
+        self._own = slice(rows.own, rows.own + rows.size)
+        self._x[:, self._own] = x0
+        self._directions = directions
+        self._omega = 0.0
+        self._scale = np.zeros(rows.size)
+        self._held = dict.fromkeys(exchange.neighbours, NOTHING_HELD)
+        self._order: Order | None = None
+        self._epoch = NO_EPOCH
+        self._snapshot: np.ndarray | None = None
+        self._halos: dict[int, dict[int, Halo]] = {}
+        self._awaited: set[int] = set()
+        self._taken = (0, 0.0, 0.0)
+        self._measured: dict[int, np.ndarray] = {}
+        self._publish()
+
+    @property
+    def own(self) -> np.ndarray:
+        """The block's unknowns as they are now, shape (nrhs, size)."""
+        return self._x[:, self._own]
+
+    def measured(self, epoch: int) -> np.ndarray:
+        """The block's part of snapshot ``epoch``, shape (nrhs, size)."""
+        return self._measured[epoch]
+
+    # What may be done next
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next pass may begin."""
+        k = self.version + 1
+        if k > self.until:
+            return False
+        if self.staleness is None:
+            return NOTHING_HELD not in self._held.values()
+        fresh, old = self.exchange.lower, self.exchange.upper
+        if self._direction(k) != FORWARD:
+            fresh, old = old, fresh
+        oldest = k - self.staleness
+        return all(self._held[q] >= oldest for q in fresh) and all(
+            self._held[q] >= oldest - 1 for q in old
+        )
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether the snapshot has every halo it needs and waits for its residual."""
+        return self._snapshot is not None and not self._awaited
+
+    def sweep(self) -> None:
+        """Make one pass over the rows and publish."""
+        self.version += 1
+        direction = self._direction(self.version)
+        self.before = self.change
+        self.change = relax(self._rows, self._x, self._b, self._scale, direction)
+        self._publish()
+        self._snapshot_if_due()
+
+    def measure(self) -> None:
+        """Report the exact residual of the snapshot; its vector is kept for the answer."""
+        assert self._snapshot is not None
+        y = self._snapshot
+        residual = residual_squares(self._rows, y, self._b)
+        self._measured[self._epoch] = y[:, self._own].copy()
+        self._snapshot = None
+        rhs = np.einsum("ji,ji->j", self._b, self._b)
+        self.outbox.append(Piece(self.index, self._epoch, *self._taken, residual, rhs))
+
+    # What comes in
+
+    def receive(self, message: Slice | Halo | Order) -> None:
+        """Take a message; older and repeated ones change nothing."""
+        if isinstance(message, Slice):
+            if message.version > self._held[message.source]:
+                self._held[message.source] = message.version
+                self._x[:, self.exchange.takes[message.source]] = message.values
+        elif isinstance(message, Halo):
+            if message.epoch >= self._epoch:
+                self._halos.setdefault(message.epoch, {})[message.source] = message
+                self._fill_halos()
+        elif self._order is None or message.number > self._order.number:
+            self._obey(message)
+
+    def _obey(self, order: Order) -> None:
+        self._order = order
+        self.until = order.until
+        if order.omega != self._omega:
+            self._omega = order.omega
+            self._scale = order.omega / self._rows.diagonal
+        self._measured = {e: y for e, y in self._measured.items() if e == order.keep}
+        self._snapshot_if_due()
+
+    # Snapshots
+
+    def _snapshot_if_due(self) -> None:
+        order = self._order
+        if order is None or order.epoch <= self._epoch or order.at not in (None, self.version):
+            return
+        self._epoch = order.epoch
+        self._taken = (self.version, self.change, self.before)
+        self._snapshot = self._x.copy()
+        needed = {q for q, place in self.exchange.takes.items() if place.stop > place.start}
+        self._awaited = needed - {self.index}
+        self._halos = {e: halos for e, halos in self._halos.items() if e >= self._epoch}
+        for q in self.exchange.neighbours:
+            if (values := self._entries_for(q)).size:
+                self.outbox.append(Halo(self.index, q, self._epoch, values))
+        self._fill_halos()
+
+    def _fill_halos(self) -> None:
+        if self._snapshot is None:
+            return
+        for q, halo in self._halos.get(self._epoch, {}).items():
+            self._snapshot[:, self.exchange.takes[q]] = halo.values
+            self._awaited.discard(q)
+
+    # Helpers
+
+    def _direction(self, k: int) -> int:
+        return self._directions[(k - 1) % len(self._directions)]
+
+    def _entries_for(self, q: int) -> np.ndarray:
+        return self._x[:, self._own][:, self.exchange.gives[q]].copy()
+
+    def _publish(self) -> None:
+        for q in self.exchange.neighbours:
+            self.outbox.append(Slice(self.index, q, self.version, self._entries_for(q)))

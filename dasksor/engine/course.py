@@ -1,0 +1,137 @@
+"""Where a run goes after each measured residual: on, with which omega and until when, or home."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from dasksor.omega import Relaxation
+from dasksor.status import Status
+
+DIVERGENCE = 1e4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: ``norm(b - A x) <= max(rtol * norm(b), atol)``, or sweeps, or seconds."""
+
+    rtol: float
+    atol: float
+    maxiter: int
+    timeout: float | None
+
+
+class Measurement(NamedTuple):
+    """One verified residual: what `callback` receives and `Result.history` lists."""
+
+    time: float
+    sweeps: int
+    residual_norm: float
+    omega: float
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Sweep on with ``omega`` until sweep ``until``, then measure; ``settled``: omega will stay."""
+
+    until: int
+    omega: float
+    settled: bool
+
+
+@dataclass
+class Course:
+    """Judges measured residuals; pure, so that every driver and the simulator share it.
+
+    `measured` takes the norms of each right-hand side and returns the next `Leg`, or None when
+    the run is over; `status` then says why.
+    """
+
+    limits: Limits
+    relaxation: Relaxation
+    callback: Callable[[Measurement], object] | None = None
+    status: Status | None = None
+    history: list[Measurement] = field(default_factory=list)
+    best_sweeps: int = 0
+    best: float = math.inf
+    improved_at: int = 0
+    _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    _levels: list[tuple[int, float]] = field(default_factory=list)
+
+    def measured(
+        self,
+        sweeps: int,
+        norms: np.ndarray,
+        now: float,
+        *,
+        rhs_norms: np.ndarray,
+        ratio: float = 1.0,
+    ) -> Leg | None:
+        """Take residual ``norms`` after ``sweeps``; ``ratio``: last change over the one before."""
+        self._targets = np.maximum(self.limits.rtol * rhs_norms, self.limits.atol)
+        level = float(np.linalg.norm(norms))
+        self.history.append(Measurement(now, sweeps, level, self.relaxation.omega))
+        if level < 0.99 * self.best:
+            self.improved_at = sweeps
+        improved = level < self.best or not self._levels
+        if improved:
+            self.best, self.best_sweeps = level, sweeps
+        self._levels.append((sweeps, level))
+        self.status = self._judge(sweeps, norms, level, now)
+        if self.status is not None:
+            return None
+        self.relaxation.observe(ratio, level / self.best if self.best else 1.0)
+        return self._next_leg(sweeps, norms)
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last measured vector is the best one so far."""
+        return self._levels[-1][0] == self.best_sweeps and self._levels[-1][1] == self.best
+
+    def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
+        converged = bool((norms <= self._targets).all())
+        start = max(self._levels[0][1], float(np.linalg.norm(self._targets)))
+        diverged = not math.isfinite(level) or level > DIVERGENCE * start
+        tired = sweeps >= self.limits.maxiter
+        overtime = self.limits.timeout is not None and now >= self.limits.timeout
+        stuck = self._targets.any() and sweeps > 2 * self.improved_at + 1000
+        stopped = self.callback is not None and _asks_to_stop(self.callback, self.history[-1])
+        for holds, status in (
+            (converged, Status.CONVERGED),
+            (diverged, Status.DIVERGED),
+            (stopped, Status.STOPPED),
+            (tired, Status.MAXITER),
+            (overtime, Status.TIMEOUT),
+            (stuck, Status.STAGNATED),
+        ):
+            if holds:
+                return status
+        return None
+
+    def _next_leg(self, sweeps: int, norms: np.ndarray) -> Leg:
+        patience = self.relaxation.patience()
+        ahead = min(self._predicted(sweeps, norms), patience, self.limits.maxiter - sweeps)
+        return Leg(sweeps + max(1, ahead), self.relaxation.omega, self.relaxation.settled)
+
+    def _predicted(self, sweeps: int, norms: np.ndarray) -> int:
+        """Sweeps until the target, from the last rate; never far beyond what was seen."""
+        longest = max(5, sweeps // 4)
+        if len(self._levels) < 2 or not (self._targets > 0).all():
+            return longest
+        (k0, r0), (k1, r1) = self._levels[-2:]
+        rate = math.log(r0 / r1) / (k1 - k0) if 0.0 < r1 < r0 and k1 > k0 else 0.0
+        if rate <= 0.0:
+            return longest
+        left = math.log(float((norms / self._targets).max())) / rate
+        return int(min(longest, max(sweeps // 50, math.ceil(left))))
+
+
+def _asks_to_stop(callback: Callable[[Measurement], object], progress: Measurement) -> bool:
+    try:
+        return bool(callback(progress))
+    except StopIteration:
+        return True

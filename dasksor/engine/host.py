@@ -1,0 +1,71 @@
+"""Several blocks that share one thread: routes their messages and picks whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dasksor.engine.block import Block
+from dasksor.engine.messages import Halo, Order, Piece, Slice
+from dasksor.engine.outcome import Timings
+
+
+class Host:
+    """The blocks of one worker thread; like `Block`, no input or output of its own.
+
+    Messages between its own blocks are delivered at once. Those for others wait in `outgoing`,
+    reports for the monitor in `reports`.
+    """
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self.blocks = {block.index: block for block in blocks}
+        self.timings = {p: Timings() for p in self.blocks}
+        self.outgoing: list[Slice | Halo] = []
+        self.reports: list[Piece] = []
+        for block in self.blocks.values():
+            self._deliver(block)
+
+    @property
+    def versions(self) -> dict[int, int]:
+        """Passes done by each block."""
+        return {p: block.version for p, block in self.blocks.items()}
+
+    def receive(self, message: Slice | Halo | Order) -> None:
+        """Hand an order to every block, and anything else to the block it is meant for."""
+        if isinstance(message, Order):
+            for block in self.blocks.values():
+                block.receive(message)
+                self._deliver(block)
+        else:
+            self.blocks[message.target].receive(message)
+
+    def step(self) -> bool:
+        """Do one piece of work, a measurement or a pass; False when there is none to do."""
+        for p, block in self.blocks.items():
+            if block.can_measure:
+                with self.timings[p].measure("tests"):
+                    block.measure()
+                self._deliver(block)
+                return True
+        ready = [block for block in self.blocks.values() if block.ready]
+        if not ready:
+            return False
+        block = min(ready, key=self._turn)
+        with self.timings[block.index].measure("compute"):
+            block.sweep()
+        self._deliver(block)
+        return True
+
+    def _turn(self, block: Block) -> tuple[int, int]:
+        """The block that is furthest behind, then the one that other hosts wait for."""
+        abroad = sum(q not in self.blocks for q in block.exchange.neighbours)
+        return block.version, -abroad
+
+    def _deliver(self, block: Block) -> None:
+        messages, block.outbox = block.outbox, []
+        for message in messages:
+            if isinstance(message, Piece):
+                self.reports.append(message)
+            elif message.target in self.blocks:
+                self.blocks[message.target].receive(message)
+            else:
+                self.outgoing.append(message)

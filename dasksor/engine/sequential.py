@@ -1,0 +1,39 @@
+"""The plain solve: one block, one process, no cluster."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from dasksor.engine.course import Course
+from dasksor.engine.outcome import Outcome, Timings
+from dasksor.rows import Rows, relax, residual_squares
+
+
+def run(
+    rows: Rows, b: np.ndarray, x0: np.ndarray, course: Course, directions: tuple[int, ...]
+) -> Outcome:
+    """Sweep until the course ends; ``b`` and ``x0`` have shape (nrhs, n)."""
+    timings, began = Timings(), time.perf_counter()
+    deadline = course.limits.timeout or math.inf
+    rhs_norms = np.linalg.norm(b, axis=1)
+    x, best = x0.copy(), x0.copy()
+    sweeps, change, before = 0, 0.0, 0.0
+    while True:
+        with timings.measure("tests"):
+            norms = np.sqrt(residual_squares(rows, x, b))
+            ratio = math.sqrt(change / before) if before else 1.0
+            now = time.perf_counter() - began
+            leg = course.measured(sweeps, norms, now, rhs_norms=rhs_norms, ratio=ratio)
+            if course.improved:
+                best[:] = x
+        if leg is None:
+            return Outcome(best, timings, [timings])
+        scale = leg.omega / rows.diagonal
+        with timings.measure("compute"):
+            while sweeps < leg.until and time.perf_counter() - began < deadline:
+                for direction in directions:
+                    before, change = change, relax(rows, x, b, scale, direction)
+                sweeps += 1

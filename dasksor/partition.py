@@ -1,0 +1,124 @@
+"""Rows cut into contiguous blocks, and which unknowns the blocks exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Block ``p`` owns rows ``bounds[p], ..., bounds[p + 1] - 1``."""
+
+    bounds: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return self.bounds[-1]
+
+    @property
+    def nblocks(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(stop - start for start, stop in self.ranges)
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        return list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
+
+    @classmethod
+    def even(cls, n: int, nblocks: int) -> Partition:
+        """Blocks whose sizes differ by one row at most."""
+        return cls(tuple(int(i) for i in np.linspace(0, n, nblocks + 1).astype(np.int64)))
+
+    @classmethod
+    def balanced(cls, work: np.ndarray, nblocks: int) -> Partition:
+        """Blocks of nearly equal ``work`` (one number per row), none of them empty."""
+        done = np.concatenate([[0], np.cumsum(work, dtype=np.float64)])
+        cuts = np.searchsorted(done, np.linspace(0, done[-1], nblocks + 1)[1:-1])
+        bounds = [0]
+        for p, cut in enumerate(cuts, start=1):
+            bounds.append(int(np.clip(cut, bounds[-1] + 1, len(work) - nblocks + p)))
+        return cls((*bounds, len(work)))
+
+    def split(self, columns: np.ndarray) -> dict[int, np.ndarray]:
+        """Sort global ``columns`` (ascending) by owner, each numbered from its block's first row."""
+        cuts = np.searchsorted(columns, self.bounds)
+        return {
+            p: columns[cuts[p] : cuts[p + 1]] - self.bounds[p]
+            for p in range(self.nblocks)
+            if cuts[p] < cuts[p + 1]
+        }
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What one block sends to, and takes from, its neighbours.
+
+    Two blocks are neighbours when either reads the other: the one that reads nothing still has to
+    hear how far the other is, or it would overwrite values that are waiting to be read.
+
+    Attributes
+    ----------
+    lower, upper : tuple of int
+        Neighbours with smaller and with larger block numbers.
+    gives : dict
+        For each neighbour which own unknowns it reads, numbered from the block's first row.
+    takes : dict
+        For each neighbour the range in the local vector that its values fill.
+    """
+
+    lower: tuple[int, ...]
+    upper: tuple[int, ...]
+    gives: dict[int, slice | np.ndarray]
+    takes: dict[int, slice]
+
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        return self.lower + self.upper
+
+
+def compact(index: np.ndarray) -> slice | np.ndarray:
+    """A slice where the ascending ``index`` has no gap: views instead of copies, short pickles."""
+    if index.size == 0:
+        return slice(0, 0)
+    if index[-1] - index[0] + 1 == index.size:
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index.astype(np.int32 if index[-1] < 2**31 else np.int64)
+
+
+def exchanges(needs: Sequence[dict[int, slice | np.ndarray]]) -> list[Exchange]:
+    """Match what every block needs with what every block gives.
+
+    Parameters
+    ----------
+    needs : sequence of dict
+        ``needs[p][q]``: the unknowns of block ``q`` that stand in block ``p``'s local vector,
+        numbered from the first row of ``q``, in the order of the local vector; also for ``q = p``.
+    """
+    result = []
+    for p, need in enumerate(needs):
+        readers = {q for q, other in enumerate(needs) if p in other}
+        neighbours = sorted((readers | set(need)) - {p})
+        takes, position = {}, 0
+        for q in sorted(need):
+            count = _length(need[q])
+            takes[q] = slice(position, position + count)
+            position += count
+        result.append(
+            Exchange(
+                lower=tuple(q for q in neighbours if q < p),
+                upper=tuple(q for q in neighbours if q > p),
+                gives={q: needs[q].get(p, slice(0, 0)) for q in neighbours},
+                takes={q: takes.get(q, slice(0, 0)) for q in neighbours},
+            )
+        )
+    return result
+
+
+def _length(index: slice | np.ndarray) -> int:
+    return index.stop - index.start if isinstance(index, slice) else index.size

@@ -1,0 +1,202 @@
+"""A block of rows made ready for sweeps: local columns, checked, of one storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from dask.sizeof import sizeof
+
+from dasksor.kernels import csr, dense
+
+FORWARD, BACKWARD = 1, -1
+
+
+class Rows(Protocol):
+    """Rows ``start, ..., start + size - 1`` of ``A``, addressed through a local vector.
+
+    The local vector holds the unknowns ``columns`` (sorted, global numbers): the block's own ones,
+    at ``own, ..., own + size - 1``, between those that it reads from lower and upper blocks.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def own(self) -> int: ...
+
+    @property
+    def columns(self) -> np.ndarray: ...
+
+    @property
+    def diagonal(self) -> np.ndarray: ...
+
+    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float: ...
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None: ...
+
+
+@dataclass(frozen=True)
+class CsrRows:
+    """Compressed sparse rows; `columns` holds the block's own unknowns and what its rows read."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    diagonal: np.ndarray
+    columns: np.ndarray
+    own: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
+        kernel = csr.forward if direction == FORWARD else csr.backward
+        return kernel(self.indptr, self.indices, self.data, scale, b, x, self.own)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        csr.residual(self.indptr, self.indices, self.data, b, x, r)
+
+
+@dataclass(frozen=True)
+class DenseRows:
+    """Dense rows; every unknown is local, so ``own`` is the global number of the first row."""
+
+    values: np.ndarray
+    diagonal: np.ndarray
+    own: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    @property
+    def columns(self) -> np.ndarray:
+        return np.arange(self.values.shape[1])
+
+    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
+        kernel = dense.forward if direction == FORWARD else dense.backward
+        return kernel(self.values, scale, b, x, self.own)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        dense.residual(self.values, b, x, self.own, r)
+
+
+@sizeof.register(CsrRows)
+def _csr_bytes(rows: CsrRows) -> int:
+    arrays = (rows.indptr, rows.indices, rows.data, rows.diagonal, rows.columns)
+    return sum(a.nbytes for a in arrays)
+
+
+@sizeof.register(DenseRows)
+def _dense_bytes(rows: DenseRows) -> int:
+    return rows.values.nbytes + rows.diagonal.nbytes
+
+
+def relax(
+    rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int
+) -> float:
+    """One pass for every right-hand side, ``x`` and ``b`` of shape (nrhs, ...), in place.
+
+    ``scale = omega / diagonal``. Returns the sum of the squared changes.
+    """
+    return sum(rows.sweep(xj, bj, scale, direction) for xj, bj in zip(x, b, strict=True))
+
+
+def residual_squares(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The squared 2-norm of this block's part of ``b - A x``, one for each right-hand side."""
+    r = np.empty(rows.size)
+    squares = np.empty(len(b))
+    for j, (xj, bj) in enumerate(zip(x, b, strict=True)):
+        rows.residual(xj, bj, r)
+        squares[j] = r @ r
+    return squares
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """The array as C-contiguous and read-only.
+
+    Arrays that crossed a process are read-only and those that did not are not; one kind keeps
+    numba to one compiled kernel.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def canonical_csr(matrix: Any) -> sp.csr_array:
+    """As CSR with sorted, unique columns and float64 or float32 entries; the input stays as it is."""
+    result = sp.csr_array(matrix)
+    if result.dtype not in (np.float64, np.float32):
+        result = result.astype(np.float64)
+    if not result.has_canonical_format:
+        result = result.copy()
+        result.sum_duplicates()
+    return result
+
+
+def canonical_dense(matrix: Any) -> np.ndarray:
+    """As a 2-D array of float64 or float32."""
+    result = np.asarray(matrix)
+    return result if result.dtype in (np.float64, np.float32) else result.astype(np.float64)
+
+
+def check_rows(matrix: sp.csr_array | np.ndarray, start: int) -> np.ndarray:
+    """Return the diagonal of the rows that begin at ``start``, or say which entry is bad.
+
+    Raises
+    ------
+    ValueError
+        An entry is NaN or infinite, or a diagonal entry is zero or missing.
+    """
+    entries = matrix.data if sp.issparse(matrix) else matrix
+    if not np.isfinite(entries).all():
+        row, column, value = _first_not_finite(matrix)
+        raise ValueError(f"A[{start + row}, {column}] is {value}: all entries must be finite")
+    diagonal = np.asarray(matrix.diagonal(start), dtype=np.float64)
+    if not diagonal.all():
+        row = start + int(np.flatnonzero(diagonal == 0)[0])
+        raise ValueError(
+            f"zero on the diagonal in row {row}: SOR needs a nonzero diagonal; "
+            "reorder the rows or use another method"
+        )
+    return diagonal
+
+
+def _first_not_finite(matrix: sp.csr_array | np.ndarray) -> tuple[int, int, float]:
+    if isinstance(matrix, np.ndarray):
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        return int(row), int(column), float(matrix[row, column])
+    k = int(np.flatnonzero(~np.isfinite(matrix.data))[0])
+    row = int(np.searchsorted(matrix.indptr, k, side="right")) - 1
+    return row, int(matrix.indices[k]), float(matrix.data[k])
+
+
+def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Rows:
+    """Make rows ``start, start + 1, ...`` of a matrix (canonical, all columns) ready for sweeps.
+
+    Raises
+    ------
+    ValueError
+        As `check_rows`.
+    """
+    diagonal = check_rows(matrix, start)
+    if isinstance(matrix, np.ndarray):
+        return DenseRows(frozen(matrix), frozen(diagonal), start)
+    rows, n = matrix.shape
+    if rows == n:
+        columns, indices = np.arange(n), matrix.indices
+    else:
+        columns = np.union1d(matrix.indices, np.arange(start, start + rows))
+        indices = np.searchsorted(columns, matrix.indices)
+    return CsrRows(
+        frozen(matrix.indptr.astype(np.int64, copy=False)),
+        frozen(indices.astype(np.int32 if columns.size < 2**31 else np.int64, copy=False)),
+        frozen(matrix.data),
+        frozen(diagonal),
+        frozen(columns),
+        int(np.searchsorted(columns, start)),
+    )

@@ -1,0 +1,23 @@
+"""How a solve can end."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """The value is the sentence for the user."""
+
+    CONVERGED = "the residual meets the tolerance"
+    MAXITER = "the maximum number of sweeps was done before the residual met the tolerance"
+    TIMEOUT = "the time limit was reached before the residual met the tolerance"
+    STAGNATED = "the residual stopped falling before it met the tolerance"
+    DIVERGED = "the residual grew beyond 10,000 times its start, or is not finite"
+    STOPPED = "the callback or the user stopped the solve"
+
+    @property
+    def info(self) -> int:
+        """The sign that scipy's ``info`` has: 0 converged, 1 out of sweeps or time, -1 failed."""
+        if self is Status.CONVERGED:
+            return 0
+        return -1 if self is Status.DIVERGED else 1

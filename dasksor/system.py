@@ -1,0 +1,207 @@
+"""The validated problem: everything that can be refused before a worker starts is refused here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import scipy.sparse as sp
+from dask import delayed
+
+from dasksor.partition import Partition
+from dasksor.rows import canonical_csr, canonical_dense, check_rows
+from dasksor.sources import RowFactory
+
+Matrix = np.ndarray | sp.csr_array | da.Array | RowFactory
+ACCEPTED = (
+    "a NumPy array, a scipy sparse array or matrix, a Dask array, "
+    "or the result of dasksor.from_blocks"
+)
+
+
+@dataclass(frozen=True)
+class LinearSystem:
+    """``A x = b`` with a start ``x0``, checked.
+
+    Attributes
+    ----------
+    matrix : ndarray, csr_array, dask.array.Array or RowFactory
+        ``A``, shape (n, n). NumPy and scipy input is complete here and fully checked; rows of the
+        others come into being, and are checked, on the workers.
+    rhs, start : ndarray or dask.array.Array
+        ``b`` and ``x0``, shape (nrhs, n): one row for each right-hand side.
+    vector : bool
+        Whether ``b`` was one-dimensional.
+    """
+
+    matrix: Matrix
+    rhs: np.ndarray | da.Array
+    start: np.ndarray | da.Array
+    vector: bool
+
+    @classmethod
+    def of(cls, A: Any, b: Any, x0: Any = None) -> LinearSystem:
+        """Check and convert what the user gave.
+
+        Raises
+        ------
+        TypeError
+            ``A`` is no matrix, or a dtype is complex or not numeric.
+        ValueError
+            Shapes do not match, ``A`` is not square or empty or has unknown chunks, an entry is
+            NaN or infinite, or a diagonal entry is zero.
+        """
+        matrix = as_matrix(A)
+        n = matrix.shape[0]
+        rhs = as_vectors(b, n, "b")
+        if x0 is None:
+            start = np.broadcast_to(np.float64(0.0), rhs.shape)
+        else:
+            start = as_vectors(x0, n, "x0")
+            if start.shape != rhs.shape:
+                raise ValueError(
+                    f"x0 has shape {np.shape(x0)} but b has shape {np.shape(b)}: they must match"
+                )
+        return cls(matrix, rhs, start, np.ndim(b) == 1)
+
+    @property
+    def n(self) -> int:
+        return self.matrix.shape[0]
+
+    @property
+    def nrhs(self) -> int:
+        return self.rhs.shape[0]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all of ``A`` is in this process."""
+        return not isinstance(self.matrix, da.Array | RowFactory)
+
+    @property
+    def entries(self) -> int | None:
+        """Stored entries of ``A``, where that is known without building it."""
+        if isinstance(self.matrix, RowFactory):
+            return None
+        if isinstance(self.matrix, da.Array):
+            return None if _has_sparse_chunks(self.matrix) else self.n**2
+        return self.matrix.nnz if sp.issparse(self.matrix) else self.matrix.size
+
+    def partition(self, nblocks: int) -> Partition:
+        """Contiguous blocks of nearly equal work."""
+        if sp.issparse(self.matrix):
+            return Partition.balanced(np.diff(self.matrix.indptr) + 1, nblocks)
+        return Partition.even(self.n, nblocks)
+
+    def rows(self, start: int, stop: int) -> Any:
+        """Rows ``start, ..., stop - 1`` of ``A``, to be built where they are computed.
+
+        The rows themselves for a matrix that is here, else a Dask ``Delayed``.
+        """
+        if isinstance(self.matrix, RowFactory):
+            return delayed(_built, pure=False)(self.matrix.function, start, stop, self.n)
+        if isinstance(self.matrix, da.Array):
+            pieces = self.matrix[start:stop].to_delayed().tolist()
+            return delayed(assembled, pure=False)(pieces)
+        return self.matrix[start:stop]
+
+    def whole(self) -> np.ndarray | sp.csr_array:
+        """All of ``A`` in this process."""
+        if self.is_local:
+            return self.matrix
+        return self.rows(0, self.n).compute(scheduler="threads")
+
+    def entries_of(self, vectors: np.ndarray | da.Array, start: int, stop: int) -> Any:
+        """Entries ``start, ..., stop - 1`` of `rhs` or `start`: an array, or a ``Delayed`` one."""
+        part = vectors[:, start:stop]
+        if isinstance(part, da.Array):
+            return delayed(checked_entries)(part.rechunk(-1).to_delayed().item())
+        return np.ascontiguousarray(part)
+
+
+def as_matrix(A: Any) -> Matrix:
+    """Convert ``A`` to one of the four kinds of matrix, or say what is wrong with it."""
+    if isinstance(A, RowFactory):
+        return A
+    if isinstance(A, list | tuple):
+        A = np.asarray(A)
+    if not (isinstance(A, np.ndarray | da.Array) or sp.issparse(A)):
+        raise TypeError(f"A must be {ACCEPTED}, got {type(A).__name__}")
+    if A.ndim != 2:
+        raise ValueError(f"A must be two-dimensional, got shape {A.shape}")
+    if any(math.isnan(size) for size in A.shape):
+        raise ValueError(
+            f"A has unknown chunk sizes, shape {A.shape}: call A.compute_chunk_sizes() first"
+        )
+    _check_dtype(A.dtype, "A")
+    if A.shape[0] != A.shape[1]:
+        raise ValueError(f"A must be square, got shape {A.shape}: SOR solves square systems only")
+    if A.shape[0] == 0:
+        raise ValueError("A is empty, shape (0, 0): nothing to solve")
+    if isinstance(A, da.Array):
+        return A
+    local = canonical_csr(A) if sp.issparse(A) else canonical_dense(A)
+    check_rows(local, 0)
+    return local
+
+
+def as_vectors(b: Any, n: int, name: str) -> np.ndarray | da.Array:
+    """``b`` of shape (n,) or (n, m) as (1, n) or (m, n), float64, checked as far as it is here."""
+    if not isinstance(b, da.Array):
+        b = np.asarray(b)
+    if any(math.isnan(size) for size in b.shape):
+        raise ValueError(
+            f"{name} has unknown chunk sizes, shape {b.shape}: "
+            f"call {name}.compute_chunk_sizes() first"
+        )
+    if b.ndim not in (1, 2) or b.shape[0] != n or 0 in b.shape:
+        raise ValueError(f"{name} has shape {b.shape} but A has shape ({n}, {n}): they must match")
+    _check_dtype(b.dtype, name)
+    vectors = b.astype(np.float64).reshape(n, -1).T
+    if isinstance(vectors, np.ndarray):
+        checked_entries(vectors, name)
+        return np.ascontiguousarray(vectors)
+    return vectors
+
+
+def checked_entries(vectors: np.ndarray, name: str = "b or x0") -> np.ndarray:
+    """The ``vectors``, contiguous; refuses NaN and infinity."""
+    if not np.isfinite(vectors).all():
+        j, i = np.argwhere(~np.isfinite(vectors))[0]
+        raise ValueError(f"{name} has {vectors[j, i]} at row {i}: all entries must be finite")
+    return np.ascontiguousarray(vectors)
+
+
+def assembled(pieces: list[list[Any]]) -> np.ndarray | sp.csr_array:
+    """One row block from a grid of chunks, dense or sparse, in canonical form."""
+    if any(sp.issparse(piece) for row in pieces for piece in row):
+        return canonical_csr(sp.block_array(pieces, format="csr"))
+    whole = pieces[0][0] if len(pieces) == len(pieces[0]) == 1 else np.block(pieces)
+    return canonical_dense(whole)
+
+
+def _built(
+    function: Callable[[int, int], Any], start: int, stop: int, n: int
+) -> np.ndarray | sp.csr_array:
+    rows = function(start, stop)
+    if not (isinstance(rows, np.ndarray) or sp.issparse(rows)) or rows.shape != (stop - start, n):
+        raise ValueError(
+            f"function({start}, {stop}) must return an array of shape ({stop - start}, {n}), "
+            f"got {type(rows).__name__} of shape {getattr(rows, 'shape', None)}"
+        )
+    _check_dtype(rows.dtype, "A")
+    return canonical_csr(rows) if sp.issparse(rows) else canonical_dense(rows)
+
+
+def _check_dtype(dtype: np.dtype, name: str) -> None:
+    if dtype.kind == "c":
+        raise TypeError(f"{name} has complex dtype {dtype}: dasksor solves real systems only")
+    if dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {dtype}: use a floating-point or integer dtype")
+
+
+def _has_sparse_chunks(A: da.Array) -> bool:
+    return sp.issparse(A._meta)
