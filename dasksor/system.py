@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse as sp
@@ -32,15 +33,17 @@ class LinearSystem:
     matrix : ndarray, csr_array, dask.array.Array or RowFactory
         ``A``, shape (n, n). NumPy and scipy input is complete here and fully checked; rows of the
         others come into being, and are checked, on the workers.
-    rhs, start : ndarray or dask.array.Array
-        ``b`` and ``x0``, shape (nrhs, n): one row for each right-hand side.
+    rhs : ndarray or dask.array.Array
+        ``b``, shape (nrhs, n): one row for each right-hand side.
+    start : ndarray, dask.array.Array or None
+        ``x0``, of the same shape; None for zero.
     vector : bool
         Whether ``b`` was one-dimensional.
     """
 
     matrix: Matrix
     rhs: np.ndarray | da.Array
-    start: np.ndarray | da.Array
+    start: np.ndarray | da.Array | None
     vector: bool
 
     @classmethod
@@ -58,14 +61,11 @@ class LinearSystem:
         matrix = as_matrix(A)
         n = matrix.shape[0]
         rhs = as_vectors(b, n, "b")
-        if x0 is None:
-            start = np.broadcast_to(np.float64(0.0), rhs.shape)
-        else:
-            start = as_vectors(x0, n, "x0")
-            if start.shape != rhs.shape:
-                raise ValueError(
-                    f"x0 has shape {np.shape(x0)} but b has shape {np.shape(b)}: they must match"
-                )
+        start = None if x0 is None else as_vectors(x0, n, "x0")
+        if start is not None and start.shape != rhs.shape:
+            raise ValueError(
+                f"x0 has shape {np.shape(x0)} but b has shape {np.shape(b)}: they must match"
+            )
         return cls(matrix, rhs, start, np.ndim(b) == 1)
 
     @property
@@ -108,14 +108,19 @@ class LinearSystem:
             return delayed(assembled, pure=False)(pieces)
         return self.matrix[start:stop]
 
-    def whole(self) -> np.ndarray | sp.csr_array:
-        """All of ``A`` in this process."""
-        if self.is_local:
-            return self.matrix
-        return self.rows(0, self.n).compute(scheduler="threads")
+    def whole(self) -> tuple[Any, np.ndarray, np.ndarray]:
+        """All of ``A``, `rhs` and `start` in this process."""
+        parts = (
+            self.rows(0, self.n),
+            self.entries_of(self.rhs, 0, self.n),
+            self.entries_of(self.start, 0, self.n),
+        )
+        return dask.compute(*parts, scheduler="threads")
 
-    def entries_of(self, vectors: np.ndarray | da.Array, start: int, stop: int) -> Any:
+    def entries_of(self, vectors: np.ndarray | da.Array | None, start: int, stop: int) -> Any:
         """Entries ``start, ..., stop - 1`` of `rhs` or `start`: an array, or a ``Delayed`` one."""
+        if vectors is None:
+            return delayed(np.zeros, pure=False)((self.nrhs, stop - start))
         part = vectors[:, start:stop]
         if isinstance(part, da.Array):
             return delayed(checked_entries)(part.rechunk(-1).to_delayed().item())

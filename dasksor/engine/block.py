@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dasksor.engine.messages import Halo, Order, Piece, Slice
+from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
 from dasksor.rows import FORWARD, Rows, relax, residual_squares
 

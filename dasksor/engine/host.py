@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from dasksor.engine.block import Block
-from dasksor.engine.messages import Halo, Order, Piece, Slice
+from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.engine.outcome import Timings
 
 
@@ -13,7 +15,7 @@ class Host:
     """The blocks of one worker thread; like `Block`, no input or output of its own.
 
     Messages between its own blocks are delivered at once. Those for others wait in `outgoing`,
-    reports for the monitor in `reports`.
+    reports for the monitor in `reports`; `at_work` is the block of the last `step`.
     """
 
     def __init__(self, blocks: Iterable[Block]) -> None:
@@ -21,6 +23,7 @@ class Host:
         self.timings = {p: Timings() for p in self.blocks}
         self.outgoing: list[Slice | Halo] = []
         self.reports: list[Piece] = []
+        self.at_work = -1
         for block in self.blocks.values():
             self._deliver(block)
 
@@ -28,6 +31,10 @@ class Host:
     def versions(self) -> dict[int, int]:
         """Passes done by each block."""
         return {p: block.version for p, block in self.blocks.items()}
+
+    def answer(self, epoch: int) -> dict[int, np.ndarray]:
+        """Each block's part of snapshot ``epoch``."""
+        return {p: block.measured(epoch) for p, block in self.blocks.items()}
 
     def receive(self, message: Slice | Halo | Order) -> None:
         """Hand an order to every block, and anything else to the block it is meant for."""
@@ -42,6 +49,7 @@ class Host:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
         for p, block in self.blocks.items():
             if block.can_measure:
+                self.at_work = p
                 with self.timings[p].measure("tests"):
                     block.measure()
                 self._deliver(block)
@@ -50,6 +58,7 @@ class Host:
         if not ready:
             return False
         block = min(ready, key=self._turn)
+        self.at_work = block.index
         with self.timings[block.index].measure("compute"):
             block.sweep()
         self._deliver(block)

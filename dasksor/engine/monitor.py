@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dasksor.engine.course import Course, Leg
-from dasksor.engine.messages import Order, Piece, Progress, Stop
+from dasksor.messages import Order, Piece, Progress, Stop
 from dasksor.status import Status
 
 

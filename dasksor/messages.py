@@ -1,4 +1,7 @@
-"""What blocks, hosts and the monitor tell each other. Every transport carries these as they are."""
+"""What blocks, hosts and the monitor tell each other. Every transport carries these as they are.
+
+Of two messages with the same `slot`, the one of higher `age` says all that the other said.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,14 @@ class Slice(NamedTuple):
     version: int
     values: np.ndarray
 
+    @property
+    def slot(self) -> tuple:
+        return (Slice, self.source, self.target)
+
+    @property
+    def age(self) -> int:
+        return self.version
+
 
 class Halo(NamedTuple):
     """The entries of snapshot ``epoch`` of block ``source`` that ``target`` reads."""
@@ -23,6 +34,14 @@ class Halo(NamedTuple):
     target: int
     epoch: int
     values: np.ndarray
+
+    @property
+    def slot(self) -> tuple:
+        return (Halo, self.source, self.target)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
 
 
 class Order(NamedTuple):
@@ -39,11 +58,33 @@ class Order(NamedTuple):
     omega: float
     keep: int
 
+    @property
+    def slot(self) -> tuple:
+        return (Order,)
+
+    @property
+    def age(self) -> int:
+        return self.number
+
 
 class Stop(NamedTuple):
-    """From the monitor to every host: return snapshot ``keep`` and end."""
+    """From the monitor to every host: return snapshot ``keep`` (None: nothing) and end."""
 
-    keep: int
+    keep: int | None
+
+    @property
+    def slot(self) -> tuple:
+        return (Stop,)
+
+    @property
+    def age(self) -> int:
+        return 0
+
+
+class Hello(NamedTuple):
+    """From a host to the monitor: its mailbox is open."""
+
+    host: int
 
 
 class Piece(NamedTuple):
@@ -67,3 +108,7 @@ class Progress(NamedTuple):
 
     host: int
     versions: dict[int, int]
+
+
+Peer = Slice | Halo
+Command = Order | Stop

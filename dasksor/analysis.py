@@ -1,0 +1,101 @@
+"""Facts about a matrix that decide which schedules and which omegas are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from dasksor.partition import Partition, compact
+from dasksor.rows import CsrRows, DenseRows, Rows
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What one block can say of its rows.
+
+    Attributes
+    ----------
+    entries : int
+        Stored entries.
+    dominance : float
+        ``max_i sum_{j != i} |a_ij| / |a_ii|``; below 1: strictly diagonally dominant.
+    coupling : float
+        The same sum over columns of other blocks only.
+    needs : dict
+        Which unknowns of which block the rows read (see `dasksor.partition.exchanges`).
+    """
+
+    entries: int
+    dominance: float
+    coupling: float
+    needs: dict[int, slice | np.ndarray]
+
+
+def row_facts(rows: Rows, partition: Partition) -> RowFacts:
+    """Look over the rows of one block."""
+    if isinstance(rows, CsrRows):
+        entries, (total, inside) = rows.data.size, _absolute_sums_csr(rows)
+    elif isinstance(rows, DenseRows):
+        entries, (total, inside) = rows.values.size, _absolute_sums_dense(rows)
+    diagonal = np.abs(rows.diagonal)
+    needs = {q: compact(index) for q, index in partition.split(rows.columns).items()}
+    return RowFacts(
+        entries,
+        dominance=float(np.max((total - diagonal) / diagonal)),
+        coupling=float(np.max(np.maximum(total - inside, 0.0) / diagonal)),
+        needs=needs,
+    )
+
+
+def _absolute_sums_csr(rows: CsrRows) -> tuple[np.ndarray, np.ndarray]:
+    weights = np.abs(rows.data).astype(np.float64, copy=False)
+    # No row is empty, each has its diagonal entry: reduceat needs that.
+    total = np.add.reduceat(weights, rows.indptr[:-1])
+    weights = weights * ((rows.indices >= rows.own) & (rows.indices < rows.own + rows.size))
+    return total, np.add.reduceat(weights, rows.indptr[:-1])
+
+
+def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
+    total, inside = np.empty(rows.size), np.empty(rows.size)
+    for i, row in enumerate(rows.values):
+        weights = np.abs(row)
+        total[i] = weights.sum(dtype=np.float64)
+        inside[i] = weights[rows.own : rows.own + rows.size].sum(dtype=np.float64)
+    return total, inside
+
+
+def worst(facts: Sequence[RowFacts]) -> tuple[float, float]:
+    """``(dominance, coupling)`` of the whole matrix."""
+    return max(f.dominance for f in facts), max(f.coupling for f in facts)
+
+
+def is_symmetric(matrix: np.ndarray | sp.csr_array) -> bool:
+    """Whether ``A`` equals its transpose up to rounding."""
+    if sp.issparse(matrix):
+        difference = abs(matrix - matrix.T)
+        return bool(difference.nnz == 0 or difference.max() <= 1e-12 * abs(matrix).max())
+    return bool(np.allclose(matrix, matrix.T, rtol=1e-12, atol=0.0))
+
+
+def jacobi_bound(matrix: np.ndarray | sp.csr_array, steps: int = 30) -> float:
+    """A bound on ``rho(|J|)``, ``J = I - D^-1 A``, by Collatz and Wielandt.
+
+    ``max_i (|J| u)_i / u_i`` bounds the spectral radius for every positive ``u``; power steps on
+    ``|J|`` sharpen it. Below 1, ``A`` is an H-matrix and asynchronous SOR is proven for omega up
+    to `dasksor.omega.asynchronous_limit`.
+    """
+    diagonal = np.abs(matrix.diagonal())
+    absolute = abs(matrix)
+    u = np.ones(len(diagonal))
+    bound = np.inf
+    for _ in range(steps):
+        image = (absolute @ u) / diagonal - u
+        bound = min(bound, float(np.max(image / u)))
+        # Half a step of the identity keeps u positive where rows of J are empty or J is periodic.
+        u = 0.5 * (u + image)
+        u /= u.max()
+        u = np.maximum(u, 1e-300)
+    return bound

@@ -1,0 +1,190 @@
+"""The long-lived task of one host: what runs on a worker thread in asynchronous mode."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from distributed import get_worker, secede
+
+from dasksor.engine.block import Block
+from dasksor.engine.host import Host
+from dasksor.engine.outcome import Timings
+from dasksor.mailbox.inbox import Inbox
+from dasksor.mailbox.line import Line
+from dasksor.mailbox.memory import MemoryMailbox
+from dasksor.mailbox.variables import Ring, VariablesMailbox
+from dasksor.messages import Hello, Order, Progress, Stop
+from dasksor.partition import Exchange
+from dasksor.rows import Rows
+
+IDLE = 0.05
+
+
+class BlockError(RuntimeError):
+    """An exception on a worker; the message names the block and what was being done to it."""
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """What one host is told at its start; frozen, pickled to the worker.
+
+    ``owner[p]`` is the host of block ``p``, ``queues[h]`` the order queue of host ``h``.
+    """
+
+    run: str
+    host: int
+    owner: tuple[int, ...]
+    blocks: tuple[int, ...]
+    exchanges: tuple[Exchange, ...]
+    staleness: int | None
+    directions: tuple[int, ...]
+    mailbox: str
+    queues: tuple[str, ...]
+    reports: str
+    report_interval: float
+    lease: float
+
+
+@dataclass
+class HostReport:
+    """What a host did: seconds of each block, its own, and what it sent."""
+
+    blocks: dict[int, Timings]
+    timings: Timings
+    messages: int
+    bytes_sent: int
+
+
+Answer = dict[int, np.ndarray]
+
+
+def process_identity() -> tuple[str, int]:
+    """Equal for two workers exactly when they share one address space."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip(), os.getpid()
+
+
+def run_host(
+    plan: HostPlan,
+    rows: Sequence[Rows],
+    rhs: Sequence[np.ndarray],
+    start: Sequence[np.ndarray],
+) -> tuple[Answer, HostReport]:
+    """Sweep the blocks of one host until the monitor says stop."""
+    # A task that lasts must not hold a place in the worker's thread pool.
+    secede()
+    worker = get_worker()
+    inbox = Inbox()
+    loop = worker.loop.asyncio_loop
+    if plan.mailbox == "memory":
+        mailbox: Any = MemoryMailbox(plan.run, plan.host, inbox)
+    else:
+        mailbox = VariablesMailbox(
+            worker.scheduler, loop, plan.run, plan.host, inbox, plan.queues
+        )
+
+    def hear(messages: list[Any]) -> None:
+        rings = [message for message in messages if isinstance(message, Ring)]
+        if rings:
+            mailbox.answer(rings)
+        inbox.put(message for message in messages if not isinstance(message, Ring))
+
+    line = Line(worker.scheduler, loop, plan.queues[plan.host], hear)
+    try:
+        result = _Shift(plan, inbox, mailbox, line).work(rows, rhs, start)
+    except BaseException:
+        # The monitor learns of it when this task ends, so nothing here may wait for the monitor.
+        line.abandon()
+        raise
+    else:
+        line.close()
+        return result
+    finally:
+        mailbox.close()
+
+
+class _Shift:
+    """One host at work: the loop between its inbox, its blocks and its mailbox."""
+
+    def __init__(self, plan: HostPlan, inbox: Inbox, mailbox: Any, line: Line) -> None:
+        self._plan, self._inbox, self._mailbox, self._line = plan, inbox, mailbox, line
+        self._timings = Timings()
+        self._reported = self._heard = time.monotonic()
+        self._told: dict[int, int] = {}
+
+    def work(
+        self, rows: Sequence[Rows], rhs: Sequence[np.ndarray], start: Sequence[np.ndarray]
+    ) -> tuple[Answer, HostReport]:
+        plan = self._plan
+        host = Host(
+            Block(p, r, e, b, x, staleness=plan.staleness, directions=plan.directions)
+            for p, r, e, b, x in zip(plan.blocks, rows, plan.exchanges, rhs, start, strict=True)
+        )
+        self._say([Hello(plan.host)])
+        stop = self._await_first_order(host)
+        while stop is None:
+            worked = self._step(host)
+            with self._timings.measure("communication"):
+                self._send(host)
+            with self._timings.measure("communication" if worked else "waiting"):
+                messages = self._inbox.take(0.0 if worked else IDLE)
+            stop = self._distribute(host, messages)
+        answer = {} if stop.keep is None else host.answer(stop.keep)
+        mailbox = self._mailbox
+        report = HostReport(host.timings, self._timings, mailbox.messages, mailbox.bytes_sent)
+        return answer, report
+
+    def _await_first_order(self, host: Host) -> Stop | None:
+        """Nothing may be sent before every host's mailbox is open: the first order says so."""
+        while True:
+            messages = self._inbox.take(IDLE)
+            self._check_lease()
+            if any(isinstance(message, Order | Stop) for message in messages):
+                return self._distribute(host, messages)
+            self._inbox.put(messages)
+
+    def _step(self, host: Host) -> bool:
+        try:
+            return host.step()
+        except Exception as error:
+            block = host.at_work
+            raise BlockError(f"block {block}, sweeping: {type(error).__name__}: {error}") from error
+
+    def _send(self, host: Host) -> None:
+        outgoing, host.outgoing = host.outgoing, []
+        for target in {self._plan.owner[message.target] for message in outgoing}:
+            batch = [m for m in outgoing if self._plan.owner[m.target] == target]
+            self._mailbox.post(target, batch)
+        reports, host.reports = list(host.reports), []
+        now = time.monotonic()
+        if now - self._reported > self._plan.report_interval and host.versions != self._told:
+            self._reported, self._told = now, host.versions
+            reports.append(Progress(self._plan.host, self._told))
+        if reports:
+            self._say(reports)
+
+    def _say(self, reports: list[Any]) -> None:
+        self._line.say(self._plan.reports, reports)
+
+    def _distribute(self, host: Host, messages: list[Any]) -> Stop | None:
+        for message in messages:
+            if isinstance(message, Stop):
+                return message
+            if isinstance(message, Order):
+                self._heard = time.monotonic()
+            host.receive(message)
+        self._check_lease()
+        return None
+
+    def _check_lease(self) -> None:
+        self._line.check()
+        silence = time.monotonic() - self._heard
+        if silence > self._plan.lease:
+            raise TimeoutError(
+                f"no word from the monitor for {silence:.0f} s: the client is gone or cut off"
+            )
