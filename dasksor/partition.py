@@ -91,6 +91,11 @@ def compact(index: np.ndarray) -> slice | np.ndarray:
     return index.astype(np.int32 if index[-1] < 2**31 else np.int64)
 
 
+def hull(index: slice | np.ndarray) -> slice:
+    """The shortest slice that covers the ascending ``index``."""
+    return index if isinstance(index, slice) else slice(int(index[0]), int(index[-1]) + 1)
+
+
 def exchanges(needs: Sequence[dict[int, slice | np.ndarray]]) -> list[Exchange]:
     """Match what every block needs with what every block gives.
 

@@ -19,7 +19,7 @@ from dasksor.engine.course import Course
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
-from dasksor.engine.tasks import HostPlan, HostReport, process_identity, run_host
+from dasksor.engine.tasks import HostPlan, HostReport, run_host
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.variables import VariablesMailbox
 from dasksor.messages import Command, Hello, Stop
@@ -30,7 +30,7 @@ TICK = 0.05
 ROLL_CALL = 1.0
 
 
-def choose_mailbox(wanted: str, placement: Placement, client: Client) -> str:
+def choose_mailbox(wanted: str, placement: Placement) -> str:
     """The fastest mailbox that every pair of hosts can use, or ``wanted`` if they can.
 
     Raises
@@ -38,8 +38,7 @@ def choose_mailbox(wanted: str, placement: Placement, client: Client) -> str:
     ValueError
         ``"memory"`` is wanted but the workers are in several processes.
     """
-    addresses = sorted({thread.address for thread in placement.threads})
-    together = len(set(client.run(process_identity, workers=addresses).values())) == 1
+    together = len(set(placement.sites)) == 1
     if wanted == "memory" and not together:
         raise ValueError(
             "mailbox='memory' needs all workers in one process: use mailbox='variables' or "
@@ -64,7 +63,7 @@ class Run:
         mailbox: str,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
-        self.mailbox = choose_mailbox(mailbox, placement, client)
+        self.mailbox = choose_mailbox(mailbox, placement)
         self._placement, self._client = placement, client
         self._monitor = Monitor(
             course,
@@ -217,10 +216,9 @@ class Run:
             [self._client.submit(itemgetter(1), f, pure=False) for f in futures]
         )
         if as_dask:
-            nrhs = self._client.submit(lambda b: len(b), place.rhs[0], pure=False).result()
             parts = [
                 da.from_delayed(
-                    delayed(_part)(futures[place.owner[p]], p), (nrhs, size), np.float64
+                    delayed(_part)(futures[place.owner[p]], p), (place.nrhs, size), np.float64
                 )
                 for p, size in enumerate(place.partition.sizes)
             ]

@@ -13,6 +13,8 @@ from dasksor.omega import Relaxation
 from dasksor.status import Status
 
 DIVERGENCE = 1e4
+# Over-relaxed sweeps may first raise the residual, for as many sweeps as a grid has lines.
+PATIENCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Course:
         diverged = not math.isfinite(level) or level > DIVERGENCE * start
         tired = sweeps >= self.limits.maxiter
         overtime = self.limits.timeout is not None and now >= self.limits.timeout
-        stuck = self._targets.any() and sweeps > 2 * self.improved_at + 1000
+        stuck = self._targets.any() and sweeps > 2 * self.improved_at + PATIENCE
         stopped = self.callback is not None and _asks_to_stop(self.callback, self.history[-1])
         for holds, status in (
             (converged, Status.CONVERGED),

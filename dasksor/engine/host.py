@@ -64,10 +64,15 @@ class Host:
         self._deliver(block)
         return True
 
-    def _turn(self, block: Block) -> tuple[int, int]:
-        """The block that is furthest behind, then the one that other hosts wait for."""
+    def _turn(self, block: Block) -> tuple[int, int, int]:
+        """Blocks that other hosts wait for go first, then those furthest behind.
+
+        Bounded staleness keeps blocks together by itself; without a bound, versions come first,
+        or the blocks at the rim would never let the others sweep.
+        """
         abroad = sum(q not in self.blocks for q in block.exchange.neighbours)
-        return block.version, -abroad
+        fairness = block.version if block.staleness is None else 0
+        return fairness, -abroad, block.version
 
     def _deliver(self, block: Block) -> None:
         messages, block.outbox = block.outbox, []

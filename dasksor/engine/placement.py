@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +38,13 @@ class Placement:
     start: list[Future]
     facts: list[RowFacts]
     exchanges: list[Exchange]
+    processes: dict[str, tuple[str, int]]
+    nrhs: int
+
+    @property
+    def sites(self) -> list[tuple[str, int]]:
+        """The process that each block is in."""
+        return [self.processes[self.threads[host].address] for host in self.owner]
 
     def blocks_of(self, host: int) -> list[int]:
         return [p for p, owner in enumerate(self.owner) if owner == host]
@@ -98,7 +108,14 @@ def place(
         **futures,
         facts=facts,
         exchanges=exchanges([f.needs for f in facts]),
+        processes=client.run(process_identity, workers=sorted({t.address for t in threads})),
+        nrhs=system.nrhs,
     )
+
+
+def process_identity() -> tuple[str, int]:
+    """Equal for two workers exactly when they share one address space."""
+    return f"{socket.gethostname()}-{uuid.getnode()}", os.getpid()
 
 
 def _on_worker(value: Any, client: Client, address: str) -> Any:

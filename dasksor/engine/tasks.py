@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,12 +60,6 @@ class HostReport:
 
 
 Answer = dict[int, np.ndarray]
-
-
-def process_identity() -> tuple[str, int]:
-    """Equal for two workers exactly when they share one address space."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip(), os.getpid()
 
 
 def run_host(

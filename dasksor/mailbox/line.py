@@ -73,8 +73,13 @@ class Line:
     async def _listen(self) -> None:
         while True:
             first = await self._scheduler.queue_get(name=self._queue, timeout=None, batch=False)
-            rest = await self._scheduler.queue_get(name=self._queue, timeout=None, batch=True)
-            heard = [record["value"] for record in (first, *rest)]
-            self._hear([m for messages in heard if messages != END for m in messages])
-            if END in heard:
+            if self._ends([first]):
                 return
+            rest = await self._scheduler.queue_get(name=self._queue, timeout=None, batch=True)
+            if rest and self._ends(rest):
+                return
+
+    def _ends(self, records: list[dict[str, Any]]) -> bool:
+        heard = [record["value"] for record in records]
+        self._hear([message for said in heard if said != END for message in said])
+        return END in heard
