@@ -1,0 +1,31 @@
+"""Large linear systems by successive over-relaxation (SOR) on Dask."""
+
+from dasksor import config, problems
+from dasksor.engine.course import Measurement
+from dasksor.engine.tasks import BlockError
+from dasksor.files import read, read_vector
+from dasksor.lazy import sweep
+from dasksor.result import Result
+from dasksor.solve import NotConverged, solve
+from dasksor.sources import from_blocks
+from dasksor.status import Status
+from dasksor.system import LinearSystem
+
+config.register()
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BlockError",
+    "LinearSystem",
+    "Measurement",
+    "NotConverged",
+    "Result",
+    "Status",
+    "from_blocks",
+    "problems",
+    "read",
+    "read_vector",
+    "solve",
+    "sweep",
+]

@@ -99,7 +99,7 @@ class Estimated:
 
 @dataclass
 class Cautious:
-    """An omega for stale or symmetric sweeps: starts in a safe place, backs off when things grow."""
+    """For stale or symmetric sweeps: starts in a safe place, backs off when residuals grow."""
 
     omega: float
     origin: str

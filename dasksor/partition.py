@@ -46,7 +46,7 @@ class Partition:
         return cls((*bounds, len(work)))
 
     def split(self, columns: np.ndarray) -> dict[int, np.ndarray]:
-        """Sort global ``columns`` (ascending) by owner, each numbered from its block's first row."""
+        """Sort ascending global ``columns`` by owner, numbered from the owner's first row."""
         cuts = np.searchsorted(columns, self.bounds)
         return {
             p: columns[cuts[p] : cuts[p + 1]] - self.bounds[p]

@@ -96,9 +96,7 @@ def _dense_bytes(rows: DenseRows) -> int:
     return rows.values.nbytes + rows.diagonal.nbytes
 
 
-def relax(
-    rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int
-) -> float:
+def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
     """One pass for every right-hand side, ``x`` and ``b`` of shape (nrhs, ...), in place.
 
     ``scale = omega / diagonal``. Returns the sum of the squared changes.
@@ -128,7 +126,7 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 
 def canonical_csr(matrix: Any) -> sp.csr_array:
-    """As CSR with sorted, unique columns and float64 or float32 entries; the input stays as it is."""
+    """A CSR array, columns sorted and unique, float64 or float32; never changes its input."""
     result = sp.csr_array(matrix)
     if result.dtype not in (np.float64, np.float32):
         result = result.astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import dask
 import dask.array as da
@@ -17,7 +17,7 @@ from dasksor.partition import Partition
 from dasksor.rows import canonical_csr, canonical_dense, check_rows
 from dasksor.sources import RowFactory
 
-Matrix = np.ndarray | sp.csr_array | da.Array | RowFactory
+Matrix: TypeAlias = np.ndarray | sp.csr_array | da.Array | RowFactory
 ACCEPTED = (
     "a NumPy array, a scipy sparse array or matrix, a Dask array, "
     "or the result of dasksor.from_blocks"
@@ -88,11 +88,11 @@ class LinearSystem:
             return None
         if isinstance(self.matrix, da.Array):
             return None if _has_sparse_chunks(self.matrix) else self.n**2
-        return self.matrix.nnz if sp.issparse(self.matrix) else self.matrix.size
+        return self.matrix.size
 
     def partition(self, nblocks: int) -> Partition:
         """Contiguous blocks of nearly equal work."""
-        if sp.issparse(self.matrix):
+        if isinstance(self.matrix, sp.csr_array):
             return Partition.balanced(np.diff(self.matrix.indptr) + 1, nblocks)
         return Partition.even(self.n, nblocks)
 

@@ -25,7 +25,6 @@ from dasksor.mailbox.variables import VariablesMailbox
 from dasksor.messages import Command, Hello, Stop
 from dasksor.status import Status
 
-MAILBOXES = ("memory", "variables")
 TICK = 0.05
 ROLL_CALL = 1.0
 
@@ -81,9 +80,8 @@ class Run:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
         names = [*self._orders, self._reports]
         queues = [Queue(name, client=self._client) for name in names]
-        line = Line(
-            self._client.scheduler, self._client.loop.asyncio_loop, self._reports, self._take
-        )
+        loop = self._client.loop.asyncio_loop  # type: ignore[union-attr]
+        line = Line(self._client.scheduler, loop, self._reports, self._take)
         futures: list[Future] = []
         try:
             futures = [self._start(host) for host in self._hosts]
@@ -184,7 +182,7 @@ class Run:
 
     def _check(self, futures: list[Future]) -> None:
         self._raise_failures(futures)
-        alive = self._client.scheduler_info(n_workers=-1)["workers"]
+        alive = self._client.nthreads()
         lost = {thread.address for thread in self._placement.threads} - set(alive)
         if lost:
             raise RuntimeError(f"lost worker {', '.join(sorted(lost))} during the solve: run again")
@@ -198,7 +196,7 @@ class Run:
         """Wait for the hosts; those on lost workers are given up."""
         deadline = time.monotonic() + 30.0
         while any(f.status == "pending" for f in futures) and time.monotonic() < deadline:
-            alive = self._client.scheduler_info(n_workers=-1)["workers"]
+            alive = self._client.nthreads()
             if any(t.address not in alive for t in self._placement.threads):
                 self._client.cancel(futures, force=True)
                 return

@@ -61,6 +61,7 @@ class Course:
     best_sweeps: int = 0
     best: float = math.inf
     improved_at: int = 0
+    best_norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _levels: list[tuple[int, float]] = field(default_factory=list)
 
@@ -81,7 +82,7 @@ class Course:
             self.improved_at = sweeps
         improved = level < self.best or not self._levels
         if improved:
-            self.best, self.best_sweeps = level, sweeps
+            self.best, self.best_sweeps, self.best_norms = level, sweeps, norms
         self._levels.append((sweeps, level))
         self.status = self._judge(sweeps, norms, level, now)
         if self.status is not None:

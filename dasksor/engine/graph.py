@@ -59,7 +59,17 @@ def add_sweep(
         # What is not in `new` yet is still old when this block's turn comes: that is SOR.
         parts = _parts(graph, name, p, {**dict(enumerate(x)), **new}, blocks)
         new[p] = (name, 0, p)
-        task = (sweep_block, blocks.rows[p], blocks.rhs[p], x[p], parts, omega, direction, p, ledger)
+        task = (
+            sweep_block,
+            blocks.rows[p],
+            blocks.rhs[p],
+            x[p],
+            parts,
+            omega,
+            direction,
+            p,
+            ledger,
+        )
         graph[new[p]] = task
     return [new[p] for p in order]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from dasksor.engine.block import Block
-from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.engine.outcome import Timings
+from dasksor.messages import Halo, Order, Piece, Slice
 
 
 class Host:

@@ -7,6 +7,7 @@ piece on that very vector while they swept on. Nothing else can end a run as con
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class Monitor:
         self._snapshot_after = math.inf
         return self._give(epoch=self.order.epoch + 1, at=None)
 
-    def _give(self, **changes: int | float | None) -> Order:
+    def _give(self, **changes: Any) -> Order:
         self.order = self.order._replace(number=self.order.number + 1, **changes)
         return self.order
 

@@ -58,19 +58,17 @@ def worker_threads(client: Client) -> list[Thread]:
     ValueError
         The cluster has no worker.
     """
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    workers = client.nthreads()
     if not workers:
         raise ValueError("the cluster has no workers: start or scale it up before solving")
     return [
         Thread(address, slot)
-        for address, info in sorted(workers.items())
-        for slot in range(info["nthreads"])
+        for address, nthreads in sorted(workers.items())
+        for slot in range(nthreads)
     ]
 
 
-def place(
-    system: LinearSystem, nblocks: int, threads: list[Thread], client: Client
-) -> Placement:
+def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Client) -> Placement:
     """Cut the system into blocks and bring neighbouring blocks to the same thread.
 
     Rows of a NumPy or scipy matrix travel from here, block by block; rows of the other kinds are
@@ -122,4 +120,3 @@ def _on_worker(value: Any, client: Client, address: str) -> Any:
     if dask.is_dask_collection(value):
         return value
     return delayed(client.scatter(value, workers=[address], hash=False))
-

@@ -117,9 +117,7 @@ class Run:
             keys = iterates[-1]
             for direction in self._directions:
                 name = self._next_name("sweep")
-                keys = graph.add_sweep(
-                    tasks, name, self._blocks, keys, omega, direction, self.name
-                )
+                keys = graph.add_sweep(tasks, name, self._blocks, keys, omega, direction, self.name)
                 self._count_messages()
             iterates.append(keys)
         wanted = iterates[1:][-3:]

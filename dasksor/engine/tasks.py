@@ -17,7 +17,7 @@ from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.memory import MemoryMailbox
 from dasksor.mailbox.variables import Ring, VariablesMailbox
-from dasksor.messages import Hello, Order, Progress, Stop
+from dasksor.messages import Hello, Order, Piece, Progress, Stop
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
@@ -73,13 +73,11 @@ def run_host(
     secede()
     worker = get_worker()
     inbox = Inbox()
-    loop = worker.loop.asyncio_loop
+    loop = worker.loop.asyncio_loop  # type: ignore[attr-defined]
     if plan.mailbox == "memory":
         mailbox: Any = MemoryMailbox(plan.run, plan.host, inbox)
     else:
-        mailbox = VariablesMailbox(
-            worker.scheduler, loop, plan.run, plan.host, inbox, plan.queues
-        )
+        mailbox = VariablesMailbox(worker.scheduler, loop, plan.run, plan.host, inbox, plan.queues)
 
     def hear(messages: list[Any]) -> None:
         rings = [message for message in messages if isinstance(message, Ring)]
@@ -153,7 +151,8 @@ class _Shift:
         for target in {self._plan.owner[message.target] for message in outgoing}:
             batch = [m for m in outgoing if self._plan.owner[m.target] == target]
             self._mailbox.post(target, batch)
-        reports, host.reports = list(host.reports), []
+        reports: list[Piece | Progress] = [*host.reports]
+        host.reports = []
         now = time.monotonic()
         if now - self._reported > self._plan.report_interval and host.versions != self._told:
             self._reported, self._told = now, host.versions

@@ -12,7 +12,6 @@ in: that makes results independent of the partition, bit for bit.
 from __future__ import annotations
 
 import numba
-import numpy as np
 
 
 @numba.njit(nogil=True, cache=True)
@@ -27,7 +26,7 @@ def relax_row(i, indptr, indices, data, scale, b, x, own):
 
 @numba.njit(nogil=True, cache=True)
 def forward(indptr, indices, data, scale, b, x, own):
-    """Sweep rows 0, ..., m - 1 with ``scale = omega / diagonal``; return the sum of changes squared."""
+    """Sweep rows 0, ..., m - 1 with ``scale = omega / diagonal``; return sum(change^2)."""
     change = 0.0
     for i in range(scale.size):
         change += relax_row(i, indptr, indices, data, scale, b, x, own)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dasksor.messages import Peer
 from dasksor.mailbox.inbox import Inbox
+from dasksor.messages import Peer
 
 _inboxes: dict[tuple[str, int], Inbox] = {}
 

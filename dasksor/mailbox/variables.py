@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from distributed.protocol import to_serialize
 
-from dasksor.messages import Peer
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.pump import Pump
+from dasksor.messages import Peer
 
 
 class Ring(NamedTuple):

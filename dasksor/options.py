@@ -1,0 +1,151 @@
+"""The options of a solve, checked before anything starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from distributed import Client
+
+from dasksor.engine.course import Limits, Measurement
+from dasksor.rows import BACKWARD, FORWARD
+
+AUTO = "auto"
+MODES = (AUTO, "sequential", "sync", "async")
+MAILBOXES = (AUTO, "memory", "variables")
+DIRECTIONS = {
+    "forward": (FORWARD,),
+    "backward": (BACKWARD,),
+    "symmetric": (FORWARD, BACKWARD),
+}
+# An option is refused in a mode where it would do nothing.
+MEANING = {
+    "blocks": ("sync", "async"),
+    "staleness": ("async",),
+    "mailbox": ("async",),
+    "client": (AUTO, "sync", "async"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; see `dasksor.solve`."""
+
+    limits: Limits
+    mode: str
+    omega: float | str
+    directions: tuple[int, ...]
+    blocks: int | None
+    staleness: int | str | None
+    mailbox: str
+    client: Client | None
+    callback: Callable[[Measurement], object] | None
+
+    @classmethod
+    def checked(
+        cls,
+        n: int,
+        *,
+        rtol: float,
+        atol: float,
+        maxiter: int | None,
+        timeout: float | None,
+        mode: str,
+        omega: float | str,
+        sweep: str,
+        blocks: int | None,
+        staleness: int | str | None,
+        mailbox: str,
+        client: Client | None,
+        callback: Callable[[Measurement], object] | None,
+    ) -> Options:
+        """Check the options of a solve with ``n`` unknowns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            With the name, the value, and what would do.
+        """
+        check_choice("mode", mode, MODES)
+        check_choice("sweep", sweep, tuple(DIRECTIONS))
+        check_choice("mailbox", mailbox, MAILBOXES)
+        if omega != AUTO:
+            check_omega(omega)
+        if blocks is not None:
+            check_blocks(blocks, n)
+        _check_staleness(staleness)
+        _check_meaning(
+            mode,
+            blocks=blocks is not None,
+            staleness=staleness != AUTO,
+            mailbox=mailbox != AUTO,
+            client=client is not None,
+        )
+        if client is not None:
+            _check_client(client)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be callable, got {type(callback).__name__}")
+        limits = _checked_limits(n, rtol, atol, maxiter, timeout)
+        directions = DIRECTIONS[sweep]
+        return cls(limits, mode, omega, directions, blocks, staleness, mailbox, client, callback)
+
+
+def _checked_limits(
+    n: int, rtol: float, atol: float, maxiter: int | None, timeout: float | None
+) -> Limits:
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0 or math.isinf(value):
+            raise ValueError(f"{name} must be nonnegative and finite, got {value}")
+    if maxiter is None:
+        maxiter = max(10 * n, 1000)
+    if int(maxiter) != maxiter or maxiter < 0:
+        raise ValueError(f"maxiter must be a nonnegative integer, got {maxiter}")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
+    return Limits(float(rtol), float(atol), int(maxiter), timeout)
+
+
+def check_omega(omega: Any) -> None:
+    """Refuse a relaxation factor outside (0, 2)."""
+    if isinstance(omega, str) or not 0 < omega < 2:
+        raise ValueError(f"omega must lie in (0, 2) or be 'auto', got {omega!r}")
+
+
+def check_blocks(blocks: int, n: int) -> None:
+    """Refuse a number of blocks that leaves some without a row."""
+    if int(blocks) != blocks or not 1 <= blocks <= n:
+        raise ValueError(f"blocks must lie in 1, ..., {n} (rows of A), got {blocks}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a word that is not among ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _check_staleness(staleness: Any) -> None:
+    if staleness is None or staleness == AUTO:
+        return
+    if not isinstance(staleness, int | np.integer) or staleness < 0:
+        raise ValueError(f"staleness must be None or an integer >= 0, got {staleness!r}")
+
+
+def _check_meaning(mode: str, **given: bool) -> None:
+    for name, was_given in given.items():
+        if was_given and mode not in MEANING[name]:
+            raise ValueError(
+                f"{name} has no meaning in mode {mode!r}: "
+                f"leave it out or use mode {MEANING[name][-1]!r}"
+            )
+
+
+def _check_client(client: Any) -> None:
+    if not isinstance(client, Client):
+        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}")
+    if client.status != "running":
+        raise ValueError(f"the client is {client.status}: connect a new one")
+    if client.asynchronous:
+        raise ValueError("the client is asynchronous: pass one made with asynchronous=False")

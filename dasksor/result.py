@@ -1,0 +1,183 @@
+"""What `dasksor.solve` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+
+from dasksor.engine.course import Measurement
+from dasksor.engine.outcome import Timings
+from dasksor.status import Status
+from dasksor.system import LinearSystem
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer of a solve, with the residual that was measured on this very ``x``.
+
+    Unpacks as scipy's solvers return: ``x, info = dasksor.solve(A, b)``.
+
+    Attributes
+    ----------
+    x : ndarray or dask.array.Array
+        The best iterate whose residual was measured, of the shape of ``b``; a Dask array when
+        ``b`` was one.
+    status : Status
+        How the solve ended; its value is a sentence.
+    sweeps : int
+        Sweeps done when ``x`` was taken; under staleness the mean over the blocks.
+    residual_norm : float or ndarray, shape (m,)
+        2-norm of ``b - A x``, one for each column of a two-dimensional ``b``.
+    rtol, atol : float
+        Converged means ``norm(b - A x) <= max(rtol * norm(b), atol)`` for every column.
+    omega : float
+        Relaxation factor of the last sweeps.
+    omega_origin : str
+        ``"given"``, ``"estimated"`` while sweeping, ``"proven"`` safe for every schedule, or
+        ``"heuristic"``.
+    mode : str
+        ``"sequential"``, ``"sync"`` or ``"async"``, and `reason` says why.
+    staleness : int or None
+        0: exact SOR; None: totally asynchronous.
+    blocks, workers : int
+        Row blocks, and worker threads that swept them (1 and 1 when sequential).
+    mailbox : str or None
+        What carried slices between threads in asynchronous mode.
+    history : list of Measurement
+        ``(time, sweeps, residual_norm, omega)`` of each measured residual: seconds since the
+        start of the sweeps, and the Frobenius norm over all columns.
+    timings : dict
+        Seconds by phase. ``"total"`` adds up threads: setup, compute, communication, tests,
+        waiting; ``"blocks"`` lists compute and tests of each block; ``"wall"`` is the whole
+        call. In mode ``"sync"`` Dask moves data and schedules while blocks wait, so
+        communication is part of waiting.
+    messages, bytes_sent : int
+        Slices between threads (in mode ``"sync"`` between processes) and their bytes.
+    """
+
+    x: Any
+    status: Status
+    sweeps: int
+    residual_norm: Any
+    rtol: float
+    atol: float
+    omega: float
+    omega_origin: str
+    mode: str
+    reason: str
+    staleness: int | None
+    blocks: int
+    workers: int
+    mailbox: str | None
+    history: list[Measurement] = field(repr=False)
+    timings: dict[str, Any] = field(repr=False)
+    messages: int
+    bytes_sent: int
+
+    @property
+    def success(self) -> bool:
+        return self.status is Status.CONVERGED
+
+    @property
+    def message(self) -> str:
+        """The sentence that says how the solve ended."""
+        return self.status.value
+
+    @property
+    def info(self) -> int:
+        """0 converged, > 0 sweeps done without convergence, < 0 failure."""
+        return self.status.info * (max(1, self.sweeps) if self.status.info > 0 else 1)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.x, self.info))
+
+    def residual(self, A: Any, b: Any) -> Any:
+        """Measure ``norm(b - A x)`` anew from ``A`` and ``b``: an audit of this result.
+
+        Returns
+        -------
+        float or ndarray, shape (m,)
+            As `residual_norm`. Dask input is multiplied block by block where its blocks are.
+        """
+        return residual_norm(LinearSystem.of(A, b, self.x))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but ``x``, in plain types that json can write."""
+        numbers = np.asarray(self.residual_norm).tolist()
+        return {
+            "success": self.success,
+            "status": self.status.name.lower(),
+            "message": self.message,
+            "info": self.info,
+            "sweeps": self.sweeps,
+            "residual_norm": numbers,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "omega": self.omega,
+            "omega_origin": self.omega_origin,
+            "mode": self.mode,
+            "reason": self.reason,
+            "staleness": self.staleness,
+            "blocks": self.blocks,
+            "workers": self.workers,
+            "mailbox": self.mailbox,
+            "history": [m._asdict() for m in self.history],
+            "timings": self.timings,
+            "messages": self.messages,
+            "bytes_sent": self.bytes_sent,
+        }
+
+    def __str__(self) -> str:
+        worst = float(np.max(self.residual_norm))
+        origin = "" if self.omega_origin == "given" else f" ({self.omega_origin})"
+        staleness = "exact" if self.staleness == 0 else f"staleness {self.staleness}"
+        where = "one thread" if self.mode == "sequential" else f"{self.workers} threads"
+        lines = [
+            f"{'converged' if self.success else 'not converged'}: {self.message}",
+            f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
+            f"{self.sweeps} sweeps, omega {self.omega:.6g}{origin}, {staleness}",
+            f"mode {self.mode}, {self.blocks} blocks on {where}: {self.reason}",
+        ]
+        if self.mailbox:
+            lines.append(
+                f"{self.messages} slices by mailbox {self.mailbox}, {self.bytes_sent / 1e6:.1f} MB"
+            )
+        total = self.timings["total"]
+        spent = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in total.items())
+        lines.append(f"{self.timings['wall']:.2f} s; thread seconds: {spent}")
+        return "\n".join(lines)
+
+
+def residual_norm(system: LinearSystem, nblocks: int = 16) -> Any:
+    """``norm(b - A x)``, ``x`` the start of ``system``, by scipy's or NumPy's own product."""
+    x = dask.delayed(system.entries_of(system.start, 0, system.n))
+    squares = [
+        dask.delayed(_squares)(
+            system.rows(start, stop), system.entries_of(system.rhs, start, stop), x
+        )
+        for start, stop in system.partition(min(nblocks, system.n)).ranges
+    ]
+    norms = np.sqrt(np.sum(dask.compute(*squares), axis=0))
+    return float(norms[0]) if system.vector else norms
+
+
+def _squares(rows: Any, b: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.sum((b - (rows @ x.T).T) ** 2, axis=1)
+
+
+def shaped(x: Any, vector: bool) -> Any:
+    """From (nrhs, n), as solved, to the shape of ``b``."""
+    if vector:
+        return x[0]
+    return x.T if isinstance(x, da.Array) else np.ascontiguousarray(x.T)
+
+
+def timings_dict(total: Timings, blocks: list[Timings], wall: float) -> dict[str, Any]:
+    """The plain form of what was measured."""
+    per_block = [{"compute": t.compute, "tests": t.tests} for t in blocks]
+    return {"wall": wall, "total": asdict(total), "blocks": per_block}
