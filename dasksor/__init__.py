@@ -2,11 +2,11 @@
 
 from dasksor import config, problems
 from dasksor.engine.course import Measurement
-from dasksor.engine.tasks import BlockError
+from dasksor.errors import BlockError, NotConverged
 from dasksor.files import read, read_vector
 from dasksor.lazy import sweep
 from dasksor.result import Result
-from dasksor.solve import NotConverged, solve
+from dasksor.solve import solve
 from dasksor.sources import from_blocks
 from dasksor.status import Status
 from dasksor.system import LinearSystem

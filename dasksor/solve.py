@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import dask.array as da
-import numpy as np
-from distributed import Client, LocalCluster, get_client
+from distributed import Client, LocalCluster, get_client, get_worker, worker_client
 
 from dasksor import config
 from dasksor import omega as relaxation
@@ -18,22 +17,12 @@ from dasksor.analysis import RowFacts, row_facts, worst
 from dasksor.engine import coordinator, placement, sequential, synchronous
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.outcome import Outcome, Timings
+from dasksor.errors import NotConverged
 from dasksor.options import AUTO, Options
 from dasksor.partition import Partition
 from dasksor.result import Result, shaped, timings_dict
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
-
-
-class NotConverged(RuntimeError):  # noqa: N818
-    """Raised by ``raise_on_failure=True``; its `result` is what would have been returned."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__(
-            f"{result.message} after {result.sweeps} sweeps: "
-            f"residual norm {np.max(result.residual_norm):.3e}"
-        )
-        self.result = result
 
 
 def solve(
@@ -175,25 +164,40 @@ def _current_client() -> Client | None:
     return client if client.status == "running" and not client.asynchronous else None
 
 
+def _inside_a_task() -> bool:
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _cluster(client: Client | None) -> Iterator[tuple[Client, bool]]:
-    """The given client, the current one, or threads of this process for the time of the call."""
-    client = client or _current_client()
-    if client is not None:
-        with client.as_current():
-            yield client, False
-        return
-    with (
-        LocalCluster(
-            n_workers=available_cores(),
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=":0",
-        ) as cluster,
-        Client(cluster, set_as_default=False) as ours,
-        ours.as_current(),
-    ):
-        yield ours, True
+    """The given client, the current one, or threads of this process for the time of the call.
+
+    Also says whether the cluster is ours and ends with the call.
+    """
+    with contextlib.ExitStack() as stack:
+        ours = False
+        if client is None and _inside_a_task():
+            # This task must leave its thread, or the solve would wait for a place behind it.
+            client = stack.enter_context(worker_client())
+        elif client is None:
+            client = _current_client()
+        if client is None:
+            ours = True
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=available_cores(),
+                    threads_per_worker=1,
+                    processes=False,
+                    dashboard_address=":0",
+                )
+            )
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        stack.enter_context(client.as_current())
+        yield client, ours
 
 
 def _staleness(request: Options, facts: list[RowFacts], nblocks: int) -> int | None:

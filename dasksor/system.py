@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from dask import delayed
 
+from dasksor.errors import BlockError
 from dasksor.partition import Partition
 from dasksor.rows import canonical_csr, canonical_dense, check_rows
 from dasksor.sources import RowFactory
@@ -123,7 +124,8 @@ class LinearSystem:
             return delayed(np.zeros, pure=False)((self.nrhs, stop - start))
         part = vectors[:, start:stop]
         if isinstance(part, da.Array):
-            return delayed(checked_entries)(part.rechunk(-1).to_delayed().item())
+            name = "b" if vectors is self.rhs else "x0"
+            return delayed(checked_entries)(part.rechunk(-1).to_delayed().item(), name, start)
         return np.ascontiguousarray(part)
 
 
@@ -172,11 +174,13 @@ def as_vectors(b: Any, n: int, name: str) -> np.ndarray | da.Array:
     return vectors
 
 
-def checked_entries(vectors: np.ndarray, name: str = "b or x0") -> np.ndarray:
-    """The ``vectors``, contiguous; refuses NaN and infinity."""
+def checked_entries(vectors: np.ndarray, name: str, first: int = 0) -> np.ndarray:
+    """The ``vectors``, contiguous, which begin at row ``first``; refuses NaN and infinity."""
     if not np.isfinite(vectors).all():
         j, i = np.argwhere(~np.isfinite(vectors))[0]
-        raise ValueError(f"{name} has {vectors[j, i]} at row {i}: all entries must be finite")
+        raise ValueError(
+            f"{name} has {vectors[j, i]} at row {first + i}: all entries must be finite"
+        )
     return np.ascontiguousarray(vectors)
 
 
@@ -191,7 +195,12 @@ def assembled(pieces: list[list[Any]]) -> np.ndarray | sp.csr_array:
 def _built(
     function: Callable[[int, int], Any], start: int, stop: int, n: int
 ) -> np.ndarray | sp.csr_array:
-    rows = function(start, stop)
+    try:
+        rows = function(start, stop)
+    except Exception as error:
+        raise BlockError(
+            f"block of rows {start} to {stop - 1}, building: {type(error).__name__}: {error}"
+        ) from error
     if not (isinstance(rows, np.ndarray) or sp.issparse(rows)) or rows.shape != (stop - start, n):
         raise ValueError(
             f"function({start}, {stop}) must return an array of shape ({stop - start}, {n}), "

@@ -16,6 +16,7 @@ from distributed import Client, Future, Queue, Variable
 
 from dasksor import config
 from dasksor.engine.course import Course
+from dasksor.engine.futures import raise_failures, settle
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
@@ -155,7 +156,7 @@ class Run:
             report = self._inbox.get(timeout=TICK)
             return self._monitor.receive(report, time.monotonic() - began)
         except queue.Empty:
-            self._raise_failures(futures)
+            raise_failures(futures)
             return self._monitor.tick(time.monotonic() - began)
         except KeyboardInterrupt:
             return self._monitor.stop(Status.STOPPED)
@@ -181,16 +182,11 @@ class Run:
             line.end(name)
 
     def _check(self, futures: list[Future]) -> None:
-        self._raise_failures(futures)
+        raise_failures(futures)
         alive = self._client.nthreads()
         lost = {thread.address for thread in self._placement.threads} - set(alive)
         if lost:
             raise RuntimeError(f"lost worker {', '.join(sorted(lost))} during the solve: run again")
-
-    def _raise_failures(self, futures: list[Future]) -> None:
-        for future in futures:
-            if future.status in ("error", "cancelled", "lost"):
-                future.result()
 
     def _await_end(self, futures: list[Future]) -> None:
         """Wait for the hosts; those on lost workers are given up."""
@@ -209,6 +205,7 @@ class Run:
                 Variable(name, client=self._client).delete()
 
     def _outcome(self, futures: list[Future], as_dask: bool) -> Outcome:
+        settle(futures)
         place = self._placement
         reports: list[HostReport] = self._client.gather(
             [self._client.submit(itemgetter(1), f, pure=False) for f in futures]

@@ -50,7 +50,8 @@ class Course:
     """Judges measured residuals; pure, so that every driver and the simulator share it.
 
     `measured` takes the norms of each right-hand side and returns the next `Leg`, or None when
-    the run is over; `status` then says why.
+    the run is over; `status` then says why. `improved` says whether the vector measured last is
+    the one to return so far.
     """
 
     limits: Limits
@@ -60,6 +61,7 @@ class Course:
     history: list[Measurement] = field(default_factory=list)
     best_sweeps: int = 0
     best: float = math.inf
+    improved: bool = False
     improved_at: int = 0
     best_norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -80,8 +82,10 @@ class Course:
         self.history.append(Measurement(now, sweeps, level, self.relaxation.omega))
         if level < 0.99 * self.best:
             self.improved_at = sweeps
-        improved = level < self.best or not self._levels
-        if improved:
+        # Who sets no tolerance asks for a number of sweeps, and so for the last iterate.
+        counting = not self._targets.any() and math.isfinite(level)
+        self.improved = level < self.best or not self._levels or counting
+        if self.improved:
             self.best, self.best_sweeps, self.best_norms = level, sweeps, norms
         self._levels.append((sweeps, level))
         self.status = self._judge(sweeps, norms, level, now)
@@ -89,11 +93,6 @@ class Course:
             return None
         self.relaxation.observe(ratio, level / self.best if self.best else 1.0)
         return self._next_leg(sweeps, norms)
-
-    @property
-    def improved(self) -> bool:
-        """Whether the last measured vector is the best one so far."""
-        return self._levels[-1][0] == self.best_sweeps and self._levels[-1][1] == self.best
 
     def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
         converged = bool((norms <= self._targets).all())

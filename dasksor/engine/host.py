@@ -10,6 +10,8 @@ from dasksor.engine.block import Block
 from dasksor.engine.outcome import Timings
 from dasksor.messages import Halo, Order, Piece, Slice
 
+LOCAL_SWEEPS = 10
+
 
 class Host:
     """The blocks of one worker thread; like `Block`, no input or output of its own.
@@ -24,6 +26,11 @@ class Host:
         self.outgoing: list[Slice | Halo] = []
         self.reports: list[Piece] = []
         self.at_work = -1
+        self._abroad = {
+            p: sum(q not in self.blocks for q in block.exchange.neighbours)
+            for p, block in self.blocks.items()
+        }
+        self._news = dict.fromkeys(self.blocks, 0)
         for block in self.blocks.values():
             self._deliver(block)
 
@@ -44,6 +51,8 @@ class Host:
                 self._deliver(block)
         else:
             self.blocks[message.target].receive(message)
+            if isinstance(message, Slice):
+                self._news = self.versions
 
     def step(self) -> bool:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
@@ -54,7 +63,7 @@ class Host:
                     block.measure()
                 self._deliver(block)
                 return True
-        ready = [block for block in self.blocks.values() if block.ready]
+        ready = [block for block in self.blocks.values() if block.ready and self._may_go_on(block)]
         if not ready:
             return False
         block = min(ready, key=self._turn)
@@ -70,9 +79,14 @@ class Host:
         Bounded staleness keeps blocks together by itself; without a bound, versions come first,
         or the blocks at the rim would never let the others sweep.
         """
-        abroad = sum(q not in self.blocks for q in block.exchange.neighbours)
         fairness = block.version if block.staleness is None else 0
-        return fairness, -abroad, block.version
+        return fairness, -self._abroad[block.index], block.version
+
+    def _may_go_on(self, block: Block) -> bool:
+        """Without news from other hosts, more than a few sweeps only solve for old values."""
+        if block.staleness is not None or not any(self._abroad.values()):
+            return True
+        return block.version < self._news[block.index] + LOCAL_SWEEPS
 
     def _deliver(self, block: Block) -> None:
         messages, block.outbox = block.outbox, []

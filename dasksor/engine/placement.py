@@ -13,6 +13,7 @@ from dask import delayed
 from distributed import Client, Future
 
 from dasksor.analysis import RowFacts, row_facts
+from dasksor.engine.futures import results, settle
 from dasksor.partition import Exchange, Partition, exchanges
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
@@ -95,10 +96,9 @@ def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Cli
         name: client.compute(items, sync=False, optimize_graph=False)
         for name, items in placed.items()
     }
-    with dask.annotate(allow_other_workers=False):
-        facts = client.gather(
-            client.map(row_facts, futures["rows"], partition=partition, pure=False)
-        )
+    settle([future for items in futures.values() for future in items])
+    looks = client.map(row_facts, futures["rows"], partition=partition, pure=False)
+    facts = results(client, looks)
     return Placement(
         partition,
         threads,

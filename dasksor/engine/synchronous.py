@@ -11,10 +11,11 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from distributed import Client, Future, wait
+from distributed import Client, Future
 
 from dasksor.engine import graph
 from dasksor.engine.course import Course, Leg
+from dasksor.engine.futures import results, settle
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
 from dasksor.partition import hull
@@ -71,7 +72,7 @@ class Run:
         tasks: graph.Graph = {}
         name = self._next_name("residual")
         wanted = graph.add_residual(tasks, name, self._blocks, x, self.name)
-        pieces = np.sum(self._client.gather(self._submit(tasks, wanted)), axis=0)
+        pieces = np.sum(results(self._client, self._submit(tasks, wanted)), axis=0)
         change, before = changes
         return self._course.measured(
             sweeps,
@@ -90,11 +91,10 @@ class Run:
             count = min(leg.until - sweeps, self._sweeps_at_a_time)
             ahead = self._submit_sweeps(iterates[-1], count, leg.omega)
             # The batch before this one is awaited, not this one: the pipeline stays full.
-            wait(iterates[-1])
+            settle(iterates[-1])
             iterates = [*iterates, *ahead][-3:]
             sweeps += count
-        wait(iterates[-1])
-        _raise_failures(iterates[-1])
+        settle(iterates[-1])
         changes = (0.0, 0.0)
         if not leg.settled and len(iterates) == 3:
             changes = self._change(*iterates[1:]), self._change(*iterates[:2])
@@ -125,10 +125,8 @@ class Run:
         return [[next(futures) for _ in keys] for keys in wanted]
 
     def _change(self, new: list[Future], old: list[Future]) -> float:
-        parts = self._client.gather(
-            self._client.map(_distance_squared, new, old, key=self._next_name("change"))
-        )
-        return math.sqrt(sum(parts))
+        changes = self._client.map(_distance_squared, new, old, key=self._next_name("change"))
+        return math.sqrt(sum(results(self._client, changes)))
 
     def _submit(self, tasks: graph.Graph, wanted: Iterable[Any]) -> list[Future]:
         """Compute ``wanted`` keys; each block's tasks go where its rows are."""
@@ -177,12 +175,6 @@ class Run:
 
 def _distance_squared(new: np.ndarray, old: np.ndarray) -> float:
     return float(np.sum((new - old) ** 2))
-
-
-def _raise_failures(futures: list[Future]) -> None:
-    for future in futures:
-        if future.status != "finished":
-            future.result()
 
 
 def _as_dask_array(futures: list[Future], placement: Placement) -> da.Array:

@@ -13,6 +13,7 @@ from distributed import get_worker, secede
 from dasksor.engine.block import Block
 from dasksor.engine.host import Host
 from dasksor.engine.outcome import Timings
+from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.memory import MemoryMailbox
@@ -22,10 +23,6 @@ from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
 IDLE = 0.05
-
-
-class BlockError(RuntimeError):
-    """An exception on a worker; the message names the block and what was being done to it."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Line:
 
     def close(self, timeout: float = 10.0) -> None:
         """Wait until everything is said and the listening has met its end."""
-        self._pump.flush(timeout)
+        self._pump.close(timeout)
         self._listening.result(timeout)
 
     def abandon(self) -> None:

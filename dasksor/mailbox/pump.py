@@ -12,7 +12,7 @@ from typing import Any
 class Pump:
     """Hands what `put` receives to ``send`` on ``loop``, in order, all that has gathered at once.
 
-    An exception in ``send`` is raised by the next `put` or by `flush`.
+    An exception in ``send`` is raised by the next `put` or by `close`.
     """
 
     def __init__(
@@ -33,11 +33,13 @@ class Pump:
         if draining.done():
             draining.result()
 
-    def flush(self, timeout: float) -> None:
-        """Wait until all is sent."""
+    def close(self, timeout: float = 10.0) -> None:
+        """Wait until all is sent; afterwards nothing can be put."""
         draining = self._draining
         if draining is not None:
             draining.result(timeout)
+        # Who sends owns the pump: this cycle would keep both, and their arrays, until collected.
+        del self._send
 
     async def _drain(self) -> None:
         while True:

@@ -49,8 +49,8 @@ class VariablesMailbox:
         self._fetching.put([ring.source for ring in rings])
 
     def close(self) -> None:
-        self._sending.flush(timeout=10.0)
-        self._fetching.flush(timeout=10.0)
+        self._sending.close()
+        self._fetching.close()
 
     async def _send(self, items: list[tuple[int, Sequence[Peer]]]) -> None:
         touched = set()

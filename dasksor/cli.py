@@ -1,0 +1,227 @@
+"""The command line: ``dasksor demo``, ``dasksor solve``, ``dasksor info``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from distributed import Client, LocalCluster
+from rich.console import Console
+
+import dasksor
+from dasksor import demo as demonstration
+from dasksor.options import AUTO, MODES
+from dasksor.problems import seed_rhs
+from dasksor.progress import Watch
+from dasksor.result import Result
+from dasksor.survey import Survey, survey
+
+FILE = click.Path(path_type=Path)
+
+
+class InputError(click.ClickException):
+    """Bad input: one line, no traceback."""
+
+    exit_code = 2
+
+
+class _WordOr(click.ParamType):
+    """A number, or one of a few words that stand for a value of their own."""
+
+    def __init__(self, number: type, **words: Any) -> None:
+        self._number, self._words = number, words
+        self.name = "|".join((*words, {int: "integer", float: "number"}[number]))
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value in self._words:
+            return self._words[value]
+        try:
+            return self._number(value)
+        except ValueError:
+            self.fail(f"{value!r} is none of {self.name}", param, ctx)
+
+
+@click.group()
+@click.version_option(dasksor.__version__, prog_name="dasksor")
+def main() -> None:
+    """Large linear systems by successive over-relaxation (SOR) on Dask."""
+
+
+@main.command()
+def demo() -> None:
+    """Solve two heat problems in every mode, side by side; about half a minute.
+
+    Exit status 0 only if every residual, measured anew, meets its tolerance, and the exact modes
+    give the sequential iterate bit for bit.
+    """
+    raise SystemExit(0 if demonstration.run(Console()) else 1)
+
+
+@main.command()
+@click.argument("matrix", type=FILE)
+@click.option("-b", "rhs", type=FILE, help="Right-hand side; by default A (1, 2, ..., n).")
+@click.option("--mode", type=click.Choice(MODES), default=AUTO, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Start this many worker processes of one thread; mode auto then means async.",
+)
+@click.option(
+    "--omega",
+    type=_WordOr(float, auto=AUTO),
+    default=AUTO,
+    show_default=True,
+    help="Relaxation factor in (0, 2).",
+)
+@click.option("--rtol", type=float, default=1e-5, show_default=True)
+@click.option("--atol", type=float, default=0.0, show_default=True)
+@click.option("--maxiter", type=int, help="Most sweeps.")
+@click.option(
+    "--staleness",
+    type=_WordOr(int, auto=AUTO, none=None),
+    default=AUTO,
+    show_default=True,
+    help="For mode async: 0 is exact SOR, none never waits.",
+)
+@click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
+@click.option("--timeout", type=float, help="Seconds.")
+@click.option("-o", "output", type=FILE, help="Write x here, in NumPy's npy format.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def solve(
+    matrix: Path,
+    rhs: Path | None,
+    workers: int | None,
+    output: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Solve A x = b for the A in the file MATRIX and print how it went.
+
+    MATRIX is Matrix Market (.mtx, .mtx.gz), .npz, .npy, or text "n n nnz", lines "i j value",
+    "0 0 0". Without -b the right-hand side is A (1, 2, ..., n), so that the error is known.
+
+    Exit status: 0 converged, 1 not, 2 bad usage or input.
+    """
+    if workers and options["mode"] == "sequential":
+        raise click.UsageError("--workers has no meaning with --mode sequential: leave one out")
+    if workers and options["mode"] == AUTO:
+        options["mode"] = "async"
+    with _one_line_errors():
+        _check_output(output)
+        A = dasksor.read(matrix)
+        b = seed_rhs(A)[0] if rhs is None else dasksor.read_vector(rhs)
+        target = max(options["rtol"] * float(np.linalg.norm(b)), options["atol"])
+        with _cluster(workers) as client, Watch(Console()) as watch:
+            options |= {"client": client, "callback": watch.follow(matrix.name, target)}
+            result = dasksor.solve(A, b, **options)
+        if output:
+            with output.open("wb") as file:
+                np.save(file, result.x)
+    if as_json:
+        click.echo(_json(_described(result, rhs)))
+    else:
+        for line in _told(result, rhs, output):
+            click.echo(line)
+    raise SystemExit(0 if result.success else 1)
+
+
+@main.command()
+@click.argument("matrix", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+def info(matrix: Path, as_json: bool) -> None:
+    """Say what SOR can expect of the matrix in the file MATRIX."""
+    with _one_line_errors():
+        found = survey(dasksor.read(matrix))
+    if as_json:
+        click.echo(_json({"file": str(matrix)} | found.to_dict()))
+        return
+    facts = _facts(found)
+    width = max(map(len, facts))
+    for name, text in facts.items():
+        click.echo(f"{name:<{width}}  {text}")
+
+
+# Helpers
+
+
+@contextlib.contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(" ".join(str(error).split())) from error
+    except RuntimeError as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@contextlib.contextmanager
+def _cluster(workers: int | None) -> Iterator[Client | None]:
+    if workers is None:
+        yield None
+        return
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _check_output(output: Path | None) -> None:
+    # Found out now, not when the work is done.
+    if output and (output.is_dir() or not output.absolute().parent.is_dir()):
+        raise FileNotFoundError(f"cannot write {output}: give a file in an existing folder")
+
+
+def _error(result: Result) -> float:
+    """The largest error where the solution is (1, 2, ..., n)."""
+    return float(np.max(np.abs(result.x - np.arange(1.0, len(result.x) + 1.0))))
+
+
+def _described(result: Result, rhs: Path | None) -> dict[str, Any]:
+    if rhs is not None:
+        return {"rhs": str(rhs)} | result.to_dict()
+    return {"rhs": "A (1, 2, ..., n)", "max_error": _error(result)} | result.to_dict()
+
+
+def _told(result: Result, rhs: Path | None, output: Path | None) -> Iterator[str]:
+    if rhs is None:
+        yield f"b = A (1, 2, ..., n), as no -b was given; largest error {_error(result):.3e}"
+    yield str(result)
+    if output:
+        yield f"x written to {output}"
+
+
+def _json(content: dict[str, Any]) -> str:
+    # A residual that is not finite, after divergence, becomes null: JSON has no word for it.
+    plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=2)
+
+
+def _facts(found: Survey) -> dict[str, str]:
+    facts = {
+        "size": f"{found.n} x {found.n}, {found.entries} stored entries",
+        "symmetric": "yes" if found.symmetric else "no",
+        "diagonal": f"{found.zeros} zero, {found.negatives} negative entries",
+    }
+    if found.dominance is not None:
+        word = "strictly dominant" if found.dominance < 1 else "not strictly dominant"
+        facts["dominance"] = f"{word}: max_i sum_j |a_ij / a_ii| = {found.dominance:.6g}, j != i"
+        word = "yes" if found.is_h_matrix else "not shown"
+        facts["H-matrix"] = f"{word}: rho(|J|) <= {found.jacobi_bound:.6g}, J = I - D^-1 A"
+    if found.asynchronous_limit is not None:
+        facts["asynchronous"] = f"proven for omega below {found.asynchronous_limit:.6g}"
+    if found.block_limit is not None:
+        facts["block-safe"] = (
+            f"{found.blocks} blocks: omega below {found.block_limit:.6g}, if positive definite"
+        )
+    mode, reason = found.suggestion
+    facts["convergence"] = found.convergence
+    facts["mode"] = f"{mode}: {reason}" if mode else "none"
+    return facts
