@@ -13,9 +13,10 @@ from rich.table import Table
 from scipy.sparse import eye_array
 
 from dasksor import problems
+from dasksor.choices import available_cores
 from dasksor.progress import Watch
 from dasksor.result import Result
-from dasksor.solve import available_cores, solve
+from dasksor.solve import solve
 
 RTOL = 1e-6
 # More workers than this only make the synchronous run longer: its grid is small.
@@ -94,7 +95,8 @@ def run(console: Console, problems_: list[Problem] | None = None) -> bool:
     console.print(
         f"residual: norm(b - A x) / norm(b), measured anew by scipy, tolerance {RTOL:g}\n"
         "as first: the iterate after a set number of sweeps against the sequential one\n"
-        f"all of it holds: {'yes' if holds else 'NO'}"
+        f"all of it holds: {'yes' if holds else 'NO'}",
+        highlight=False,
     )
     return holds
 

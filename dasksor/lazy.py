@@ -90,7 +90,7 @@ def sweep(
 
 def _partition(system: LinearSystem, blocks: int | None) -> Partition:
     if blocks is not None:
-        check_blocks(blocks, system.n)
+        blocks = check_blocks(blocks, system.n)
     if blocks is None and isinstance(system.matrix, da.Array):
         return Partition((0, *np.cumsum(system.matrix.chunks[0]).tolist()))
     return system.partition(blocks or min(system.n, getattr(system.matrix, "nblocks", 4)))

@@ -90,8 +90,9 @@ class Hello(NamedTuple):
 class Piece(NamedTuple):
     """From a block to the monitor: its exact part of the residual of snapshot ``epoch``.
 
-    Sums of squares, one for each right-hand side; ``change`` and ``before`` are the sums of
-    squared changes in the last pass before the snapshot and in the pass before that.
+    ``residual`` and ``rhs`` are 2-norms, one for each right-hand side, of ``b - A y`` and ``b``;
+    ``change`` and ``before`` are the sums of squared changes in the last pass before the snapshot
+    and in the pass before that.
     """
 
     block: int

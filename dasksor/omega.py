@@ -35,6 +35,16 @@ def block_limit(coupling: float) -> float:
     return 2.0 / (1.0 + coupling)
 
 
+def price_of_asynchrony(bound: float) -> float:
+    """How many stale sweeps do the work of one exact sweep at its best omega.
+
+    Stale sweeps shrink the error like ``bound``, a bound below 1 on ``rho(|J|)``; exact ones at
+    Young's optimum like ``omega - 1``. Exact sweeps of a matrix without zeros run block after
+    block, so stale ones pay where the price is below the number of threads; it is 2 at least.
+    """
+    return math.log(optimal(bound) - 1.0) / math.log(bound)
+
+
 @dataclass
 class Given:
     """The user's omega, never touched."""

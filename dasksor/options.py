@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Options:
         if omega != AUTO:
             check_omega(omega)
         if blocks is not None:
-            check_blocks(blocks, n)
+            blocks = check_blocks(blocks, n)
         _check_staleness(staleness)
         _check_meaning(
             mode,
@@ -97,27 +98,36 @@ def _checked_limits(
     n: int, rtol: float, atol: float, maxiter: int | None, timeout: float | None
 ) -> Limits:
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if not value >= 0 or math.isinf(value):
-            raise ValueError(f"{name} must be nonnegative and finite, got {value}")
+        if not _is_number(value) or value < 0:
+            raise ValueError(f"{name} must be nonnegative and finite, got {value!r}")
     if maxiter is None:
         maxiter = max(10 * n, 1000)
-    if int(maxiter) != maxiter or maxiter < 0:
-        raise ValueError(f"maxiter must be a nonnegative integer, got {maxiter}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
+    if not _is_whole(maxiter) or maxiter < 0:
+        raise ValueError(f"maxiter must be a nonnegative integer, got {maxiter!r}")
+    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+        raise ValueError(f"timeout must be a positive number of seconds, got {timeout!r}")
     return Limits(float(rtol), float(atol), int(maxiter), timeout)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and int(value) == value
 
 
 def check_omega(omega: Any) -> None:
     """Refuse a relaxation factor outside (0, 2)."""
-    if isinstance(omega, str) or not 0 < omega < 2:
+    if not _is_number(omega) or not 0 < omega < 2:
         raise ValueError(f"omega must lie in (0, 2) or be 'auto', got {omega!r}")
 
 
-def check_blocks(blocks: int, n: int) -> None:
-    """Refuse a number of blocks that leaves some without a row."""
-    if int(blocks) != blocks or not 1 <= blocks <= n:
-        raise ValueError(f"blocks must lie in 1, ..., {n} (rows of A), got {blocks}")
+def check_blocks(blocks: Any, n: int) -> int:
+    """A number of blocks as an integer; refuses one that leaves blocks without a row."""
+    if not _is_whole(blocks) or not 1 <= blocks <= n:
+        raise ValueError(f"blocks must lie in 1, ..., {n} (rows of A), got {blocks!r}")
+    return int(blocks)
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

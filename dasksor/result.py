@@ -12,6 +12,7 @@ import numpy as np
 
 from dasksor.engine.course import Measurement
 from dasksor.engine.outcome import Timings
+from dasksor.rows import joined, norms
 from dasksor.status import Status
 from dasksor.system import LinearSystem
 
@@ -137,11 +138,12 @@ class Result:
         origin = "" if self.omega_origin == "given" else f" ({self.omega_origin})"
         staleness = "exact" if self.staleness == 0 else f"staleness {self.staleness}"
         where = "one thread" if self.mode == "sequential" else f"{self.workers} threads"
+        blocks = "one block" if self.blocks == 1 else f"{self.blocks} blocks"
         lines = [
             f"{'converged' if self.success else 'not converged'}: {self.message}",
             f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
             f"{self.sweeps} sweeps, omega {self.omega:.6g}{origin}, {staleness}",
-            f"mode {self.mode}, {self.blocks} blocks on {where}: {self.reason}",
+            f"mode {self.mode}, {blocks} on {where}: {self.reason}",
         ]
         if self.mailbox:
             lines.append(
@@ -155,19 +157,23 @@ class Result:
 
 def residual_norm(system: LinearSystem, nblocks: int = 16) -> Any:
     """``norm(b - A x)``, ``x`` the start of ``system``, by scipy's or NumPy's own product."""
+    if system.is_local and not isinstance(system.rhs, da.Array):
+        (x,) = dask.compute(system.start)
+        found = _norms(system.matrix, system.rhs, x)
+        return float(found[0]) if system.vector else found
     x = dask.delayed(system.entries_of(system.start, 0, system.n))
-    squares = [
-        dask.delayed(_squares)(
+    parts = [
+        dask.delayed(_norms)(
             system.rows(start, stop), system.entries_of(system.rhs, start, stop), x
         )
         for start, stop in system.partition(min(nblocks, system.n)).ranges
     ]
-    norms = np.sqrt(np.sum(dask.compute(*squares), axis=0))
-    return float(norms[0]) if system.vector else norms
+    found = joined(dask.compute(*parts))
+    return float(found[0]) if system.vector else found
 
 
-def _squares(rows: Any, b: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return np.sum((b - (rows @ x.T).T) ** 2, axis=1)
+def _norms(rows: Any, b: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return norms(b - (rows @ x.T).T)
 
 
 def shaped(x: Any, vector: bool) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 from dask.sizeof import sizeof
+from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.kernels import csr, dense
 
@@ -104,14 +106,28 @@ def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction
     return sum(rows.sweep(xj, bj, scale, direction) for xj, bj in zip(x, b, strict=True))
 
 
-def residual_squares(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The squared 2-norm of this block's part of ``b - A x``, one for each right-hand side."""
+def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The 2-norm of this block's part of ``b - A x``, one for each right-hand side."""
     r = np.empty(rows.size)
-    squares = np.empty(len(b))
+    result = np.empty(len(b))
     for j, (xj, bj) in enumerate(zip(x, b, strict=True)):
         rows.residual(xj, bj, r)
-        squares[j] = r @ r
-    return squares
+        result[j] = nrm2(r)
+    return result
+
+
+def norms(vectors: np.ndarray) -> np.ndarray:
+    """The 2-norm of each row.
+
+    Of BLAS, which scales: NumPy squares the entries as they are, and the norm of a tiny nonzero
+    vector becomes 0, which any tolerance accepts.
+    """
+    return np.array([nrm2(vector) for vector in vectors])
+
+
+def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """The norms of whole vectors from the norms of their parts."""
+    return np.hypot.reduce(list(parts), axis=0)
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

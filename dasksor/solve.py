@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import dask.array as da
-from distributed import Client, LocalCluster, get_client, get_worker, worker_client
+from distributed import Client
 
-from dasksor import config
-from dasksor import omega as relaxation
-from dasksor.analysis import RowFacts, row_facts, worst
+from dasksor.analysis import row_facts
+from dasksor.choices import choose_blocks, choose_mode, choose_omega, choose_staleness
+from dasksor.clusters import cluster_for, current_client
 from dasksor.engine import coordinator, placement, sequential, synchronous
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.outcome import Outcome, Timings
@@ -124,114 +122,23 @@ def solve(
         client=client,
         callback=callback,
     )
-    mode, reason = _choose_mode(request, system)
+    has_client = client is not None or current_client() is not None
+    mode, reason = choose_mode(mode, system, has_client=has_client)
     if mode == "sequential":
         result = _solve_here(system, request, reason, began)
     else:
-        with _cluster(request.client) as (active, ours):
+        with cluster_for(client) as (active, ours):
             result = _solve_there(system, request, mode, reason, active, ours, began)
     if raise_on_failure and not result.success:
         raise NotConverged(result)
     return result
 
 
-# Which way to go
-
-
-def _choose_mode(request: Options, system: LinearSystem) -> tuple[str, str]:
-    if request.mode != AUTO:
-        return request.mode, "as asked"
-    if not system.is_local:
-        return "async", "A is built on the workers"
-    below = int(config.get("sequential-below"))
-    if system.entries is not None and system.entries < below:
-        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay a cluster"
-    if request.client is None and _current_client() is None and available_cores() == 1:
-        return "sequential", "one core and no cluster"
-    return "async", f"{system.entries} entries pay a cluster"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _current_client() -> Client | None:
-    try:
-        client = get_client()
-    except ValueError:
-        return None
-    return client if client.status == "running" and not client.asynchronous else None
-
-
-def _inside_a_task() -> bool:
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _cluster(client: Client | None) -> Iterator[tuple[Client, bool]]:
-    """The given client, the current one, or threads of this process for the time of the call.
-
-    Also says whether the cluster is ours and ends with the call.
-    """
-    with contextlib.ExitStack() as stack:
-        ours = False
-        if client is None and _inside_a_task():
-            # This task must leave its thread, or the solve would wait for a place behind it.
-            client = stack.enter_context(worker_client())
-        elif client is None:
-            client = _current_client()
-        if client is None:
-            ours = True
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=available_cores(),
-                    threads_per_worker=1,
-                    processes=False,
-                    dashboard_address=":0",
-                )
-            )
-            client = stack.enter_context(Client(cluster, set_as_default=False))
-        stack.enter_context(client.as_current())
-        yield client, ours
-
-
-def _staleness(request: Options, facts: list[RowFacts], nblocks: int) -> int | None:
-    """What the user said, else exact SOR unless it would run as a chain that staleness spares.
-
-    Where every block reads every other one, exact SOR runs one block at a time; strictly
-    diagonally dominant matrices converge without the order, for every schedule.
-    """
-    if request.staleness != AUTO:
-        return request.staleness  # type: ignore[return-value]
-    dense = all(len(f.needs) == nblocks for f in facts) and nblocks > 2
-    return None if dense and worst(facts)[0] < 1.0 else 0
-
-
-def _relaxation(
-    request: Options, facts: list[RowFacts], staleness: int | None
-) -> relaxation.Relaxation:
-    if request.omega != AUTO:
-        return relaxation.Given(float(request.omega))
-    if staleness != 0:
-        return relaxation.for_stale_sweeps(*worst(facts))
-    if len(request.directions) == 2:
-        return relaxation.Cautious(1.0, "proven" if worst(facts)[0] < 1.0 else "heuristic")
-    return relaxation.Estimated()
-
-
-# The drivers
-
-
 def _solve_here(system: LinearSystem, request: Options, reason: str, began: float) -> Result:
     matrix, rhs, start = system.whole()
     rows = prepare_rows(matrix, 0)
     facts = [row_facts(rows, Partition((0, system.n)))]
-    course = Course(request.limits, _relaxation(request, facts, 0), request.callback)
+    course = Course(request.limits, choose_omega(request, system, facts, 0), request.callback)
     setup = time.perf_counter() - began
     outcome = sequential.run(rows, rhs, start, course, request.directions)
     if isinstance(system.rhs, da.Array):
@@ -252,10 +159,13 @@ def _solve_there(
     began: float,
 ) -> Result:
     threads = placement.worker_threads(client)
-    nblocks = request.blocks or _default_blocks(system, mode, len(threads))
+    nblocks = request.blocks or choose_blocks(system, mode, len(threads))
     placed = placement.place(system, nblocks, threads, client)
-    staleness = 0 if mode == "sync" else _staleness(request, placed.facts, nblocks)
-    course = Course(request.limits, _relaxation(request, placed.facts, staleness), request.callback)
+    staleness = (
+        0 if mode == "sync" else choose_staleness(request.staleness, placed.facts, len(threads))
+    )
+    omega = choose_omega(request, system, placed.facts, staleness)
+    course = Course(request.limits, omega, request.callback)
     # Our own cluster ends with this call, and an answer left on it would end with it.
     as_dask = isinstance(system.rhs, da.Array)
     setup = time.perf_counter() - began
@@ -282,13 +192,6 @@ def _solve_there(
         mode=mode, reason=reason, staleness=staleness, blocks=nblocks,
         workers=len(placed.threads), mailbox=mailbox,
     )  # fmt: skip
-
-
-def _default_blocks(system: LinearSystem, mode: str, nthreads: int) -> int:
-    if not system.is_local and hasattr(system.matrix, "nblocks"):
-        return system.matrix.nblocks
-    per_thread = int(config.get(f"blocks-per-thread.{mode}"))
-    return max(1, min(system.n, per_thread * nthreads))
 
 
 def _result(

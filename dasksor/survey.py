@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dasksor import config
 from dasksor import omega as relaxation
 from dasksor.analysis import is_symmetric, jacobi_bound, row_facts, worst
+from dasksor.choices import available_cores, choose_blocks, choose_mode
 from dasksor.rows import prepare_rows
-from dasksor.solve import available_cores
 from dasksor.system import LinearSystem
 
 
@@ -35,6 +34,8 @@ class Survey:
         Row blocks of an asynchronous solve here, unless it is told otherwise.
     coupling : float
         `dominance` over columns of other blocks only.
+    suggestion : tuple
+        The mode that `dasksor.solve` would choose without a client, and why.
     """
 
     n: int
@@ -44,8 +45,9 @@ class Survey:
     negatives: int
     dominance: float | None
     jacobi_bound: float | None
-    blocks: int
+    blocks: int | None
     coupling: float | None
+    suggestion: tuple[str | None, str]
 
     @property
     def is_h_matrix(self) -> bool:
@@ -75,20 +77,11 @@ class Survey:
             return "not positive definite: expect divergence"
         return "staleness 0: proven for every omega in (0, 2) if A is positive definite; else none"
 
-    @property
-    def suggestion(self) -> tuple[str | None, str]:
-        """The mode that `dasksor.solve` would choose, and why."""
-        if self.zeros:
-            return None, self.convergence
-        below = int(config.get("sequential-below"))
-        if self.entries < below:
-            return "sequential", f"{self.entries} entries, fewer than {below}"
-        return "async", f"{self.entries} entries, at least {below}"
-
     def to_dict(self) -> dict[str, Any]:
         """Everything, in plain types that json can write."""
-        mode, reason = self.suggestion
-        return asdict(self) | {
+        facts = asdict(self)
+        mode, reason = facts.pop("suggestion")
+        return facts | {
             "h_matrix": self.is_h_matrix,
             "asynchronous_limit": self.asynchronous_limit,
             "block_limit": self.block_limit,
@@ -107,17 +100,19 @@ def survey(A: Any, nblocks: int | None = None) -> Survey:
         As `dasksor.solve`, except that zeros on the diagonal are counted, not refused.
     """
     n = A.shape[0]
-    nblocks = nblocks or min(n, int(config.get("blocks-per-thread.async")) * available_cores())
     diagonal = A.diagonal()
     zeros = np.count_nonzero(diagonal == 0) if A.shape[0] == A.shape[1] else 0
     dominance = bound = coupling = None
+    suggestion: tuple[str | None, str] = (None, "SOR needs a nonzero diagonal")
     if not zeros:
         system = LinearSystem.of(A, np.zeros(n))
+        nblocks = nblocks or choose_blocks(system, "async", available_cores())
         partition = system.partition(nblocks)
         dominance, coupling = worst(
             [row_facts(prepare_rows(system.rows(i, j), i), partition) for i, j in partition.ranges]
         )
         bound = jacobi_bound(A)
+        suggestion = choose_mode("auto", system, has_client=False)
     return Survey(
         n=n,
         entries=int(A.size),
@@ -128,4 +123,5 @@ def survey(A: Any, nblocks: int | None = None) -> Survey:
         jacobi_bound=bound,
         blocks=nblocks,
         coupling=coupling,
+        suggestion=suggestion,
     )

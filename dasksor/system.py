@@ -91,6 +91,11 @@ class LinearSystem:
             return None if _has_sparse_chunks(self.matrix) else self.n**2
         return self.matrix.size
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether every row stores, and so reads, all columns; False where only workers know."""
+        return self.entries == self.n**2
+
     def partition(self, nblocks: int) -> Partition:
         """Contiguous blocks of nearly equal work."""
         if isinstance(self.matrix, sp.csr_array):
@@ -149,7 +154,8 @@ def as_matrix(A: Any) -> Matrix:
     if A.shape[0] == 0:
         raise ValueError("A is empty, shape (0, 0): nothing to solve")
     if isinstance(A, da.Array):
-        return A
+        # Several sparse formats cannot be sliced; only workers see which chunks have one of them.
+        return da.map_blocks(_sliceable, A, dtype=A.dtype, meta=A._meta)
     local = canonical_csr(A) if sp.issparse(A) else canonical_dense(A)
     check_rows(local, 0)
     return local
@@ -178,9 +184,8 @@ def checked_entries(vectors: np.ndarray, name: str, first: int = 0) -> np.ndarra
     """The ``vectors``, contiguous, which begin at row ``first``; refuses NaN and infinity."""
     if not np.isfinite(vectors).all():
         j, i = np.argwhere(~np.isfinite(vectors))[0]
-        raise ValueError(
-            f"{name} has {vectors[j, i]} at row {first + i}: all entries must be finite"
-        )
+        value = vectors[j, i]
+        raise ValueError(f"{name} has {value} at row {first + i}: all entries must be finite")
     return np.ascontiguousarray(vectors)
 
 
@@ -215,6 +220,10 @@ def _check_dtype(dtype: np.dtype, name: str) -> None:
         raise TypeError(f"{name} has complex dtype {dtype}: dasksor solves real systems only")
     if dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {dtype}: use a floating-point or integer dtype")
+
+
+def _sliceable(chunk: Any) -> Any:
+    return sp.csr_array(chunk) if sp.issparse(chunk) else chunk
 
 
 def _has_sparse_chunks(A: da.Array) -> bool:

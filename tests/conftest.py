@@ -3,8 +3,13 @@
 import threading
 import time
 
+import hypothesis
 import pytest
 from distributed import Client, LocalCluster
+
+# Examples compile kernels and share cores with clusters: their time says nothing.
+hypothesis.settings.register_profile("dasksor", deadline=None)
+hypothesis.settings.load_profile("dasksor")
 
 
 def _client(**options):

@@ -16,7 +16,7 @@ import numpy as np
 
 from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
-from dasksor.rows import FORWARD, Rows, relax, residual_squares
+from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
 
 NOTHING_HELD = -1
 NO_EPOCH = -1
@@ -92,10 +92,10 @@ class Block:
     def ready(self) -> bool:
         """Whether the next pass may begin."""
         k = self.version + 1
-        if k > self.until:
+        if k > self.until or NOTHING_HELD in self._held.values():
             return False
         if self.staleness is None:
-            return NOTHING_HELD not in self._held.values()
+            return True
         fresh, old = self.exchange.lower, self.exchange.upper
         if self._direction(k) != FORWARD:
             fresh, old = old, fresh
@@ -103,6 +103,10 @@ class Block:
         return all(self._held[q] >= oldest for q in fresh) and all(
             self._held[q] >= oldest - 1 for q in old
         )
+
+    def has_finished(self, q: int) -> bool:
+        """Whether neighbour ``q`` has done all passes there are to do for now."""
+        return self._held[q] >= self.until
 
     @property
     def can_measure(self) -> bool:
@@ -122,11 +126,11 @@ class Block:
         """Report the exact residual of the snapshot; its vector is kept for the answer."""
         assert self._snapshot is not None
         y = self._snapshot
-        residual = residual_squares(self._rows, y, self._b)
+        residual = residual_norms(self._rows, y, self._b)
         self._measured[self._epoch] = y[:, self._own].copy()
         self._snapshot = None
-        rhs = np.einsum("ji,ji->j", self._b, self._b)
-        self.outbox.append(Piece(self.index, self._epoch, *self._taken, residual, rhs))
+        piece = Piece(self.index, self._epoch, *self._taken, residual, norms(self._b))
+        self.outbox.append(piece)
 
     # What comes in
 

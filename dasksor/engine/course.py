@@ -78,7 +78,7 @@ class Course:
     ) -> Leg | None:
         """Take residual ``norms`` after ``sweeps``; ``ratio``: last change over the one before."""
         self._targets = np.maximum(self.limits.rtol * rhs_norms, self.limits.atol)
-        level = float(np.linalg.norm(norms))
+        level = math.hypot(*norms)
         self.history.append(Measurement(now, sweeps, level, self.relaxation.omega))
         if level < 0.99 * self.best:
             self.improved_at = sweeps
@@ -95,8 +95,8 @@ class Course:
         return self._next_leg(sweeps, norms)
 
     def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
-        converged = bool((norms <= self._targets).all())
-        start = max(self._levels[0][1], float(np.linalg.norm(self._targets)))
+        converged = math.isfinite(level) and bool((norms <= self._targets).all())
+        start = max(self._levels[0][1], math.hypot(*self._targets))
         diverged = not math.isfinite(level) or level > DIVERGENCE * start
         tired = sweeps >= self.limits.maxiter
         overtime = self.limits.timeout is not None and now >= self.limits.timeout
@@ -128,7 +128,7 @@ class Course:
         rate = math.log(r0 / r1) / (k1 - k0) if 0.0 < r1 < r0 and k1 > k0 else 0.0
         if rate <= 0.0:
             return longest
-        left = math.log(float((norms / self._targets).max())) / rate
+        left = float(np.max(np.log(norms) - np.log(self._targets))) / rate
         return int(min(longest, max(sweeps // 50, math.ceil(left))))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from dasksor.engine.outcome import Timings
 from dasksor.partition import Partition
-from dasksor.rows import FORWARD, Rows, relax, residual_squares
+from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
 
 Graph = dict[Any, Any]
 
@@ -81,7 +81,7 @@ def add_residual(
     x: Sequence[Any],
     ledger: str | None = None,
 ) -> list[Any]:
-    """Add one task for each block's exact part of the squared residual norm of ``x``."""
+    """Add one task for each block's exact part of the residual norm of ``x``."""
     result = []
     for p in range(blocks.partition.nblocks):
         parts = _parts(graph, name, p, dict(enumerate(x)), blocks)
@@ -148,10 +148,10 @@ def residual_block(
     block: int = 0,
     ledger: str | None = None,
 ) -> np.ndarray:
-    """One block's task in a test: squared residual norms over squared norms of b, (2, nrhs)."""
+    """One block's task in a test: norms of its residual and of its ``b``, shape (2, nrhs)."""
     with _entry(ledger, block, "tests"):
-        squares = residual_squares(rows, local_vector(rows, own, parts), b)
-        return np.stack([squares, np.einsum("ji,ji->j", b, b)])
+        residual = residual_norms(rows, local_vector(rows, own, parts), b)
+        return np.stack([residual, norms(b)])
 
 
 # What tasks spent, by run and block, in this process. A sweep's task returns its part of a Dask

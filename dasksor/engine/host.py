@@ -27,7 +27,7 @@ class Host:
         self.reports: list[Piece] = []
         self.at_work = -1
         self._abroad = {
-            p: sum(q not in self.blocks for q in block.exchange.neighbours)
+            p: [q for q in block.exchange.neighbours if q not in self.blocks]
             for p, block in self.blocks.items()
         }
         self._news = dict.fromkeys(self.blocks, 0)
@@ -73,18 +73,17 @@ class Host:
         self._deliver(block)
         return True
 
-    def _turn(self, block: Block) -> tuple[int, int, int]:
-        """Blocks that other hosts wait for go first, then those furthest behind.
-
-        Bounded staleness keeps blocks together by itself; without a bound, versions come first,
-        or the blocks at the rim would never let the others sweep.
-        """
-        fairness = block.version if block.staleness is None else 0
-        return fairness, -self._abroad[block.index], block.version
+    def _turn(self, block: Block) -> tuple[int, bool]:
+        """The block that is furthest behind; those that other hosts wait for may lead a little."""
+        abroad = bool(self._abroad[block.index])
+        lead = len(self.blocks) if abroad and block.staleness is not None else 0
+        return block.version - lead, not abroad
 
     def _may_go_on(self, block: Block) -> bool:
         """Without news from other hosts, more than a few sweeps only solve for old values."""
-        if block.staleness is not None or not any(self._abroad.values()):
+        if block.staleness is not None:
+            return True
+        if all(self.blocks[p].has_finished(q) for p, far in self._abroad.items() for q in far):
             return True
         return block.version < self._news[block.index] + LOCAL_SWEEPS
 

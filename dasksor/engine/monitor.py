@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from dasksor.engine.course import Course, Leg
 from dasksor.messages import Order, Piece, Progress, Stop
+from dasksor.rows import joined
 from dasksor.status import Status
 
 
@@ -41,6 +40,7 @@ class Monitor:
         self._versions = dict.fromkeys(range(nblocks), 0)
         self._snapshot_after = math.inf
         self._stopped = False
+        self._ending: Status | None = None
 
     def receive(self, report: Piece | Progress, now: float) -> Order | Stop | None:
         """Take a report; return what every host has to be told, if anything."""
@@ -62,11 +62,16 @@ class Monitor:
             return None
         return self.stop(Status.TIMEOUT)
 
-    def stop(self, status: Status) -> Stop:
-        """End the run with the best snapshot so far."""
+    def stop(self, status: Status) -> Stop | None:
+        """End the run with the best snapshot so far, or with the first one when there is none."""
+        if not self.course.history:
+            self._ending = status
+            return None
+        self.course.status = self.course.status or status
+        return self._end()
+
+    def _end(self) -> Stop:
         self._stopped = True
-        if self.course.status is None:
-            self.course.status = status
         return Stop(self.order.keep)
 
     def _judge(self, now: float) -> Order | Stop:
@@ -74,18 +79,20 @@ class Monitor:
         pieces = [self._pieces[p] for p in range(self._nblocks)]
         self._pieces = {}
         change, before = sum(p.change for p in pieces), sum(p.before for p in pieces)
-        sweeps = round(self._mean_sweeps({p.block: p.version for p in pieces}))
+        sweeps = int(self._mean_sweeps({p.block: p.version for p in pieces}))
         leg = self.course.measured(
             sweeps,
-            np.sqrt(np.sum([p.residual for p in pieces], axis=0)),
+            joined(p.residual for p in pieces),
             now,
-            rhs_norms=np.sqrt(np.sum([p.rhs for p in pieces], axis=0)),
+            rhs_norms=joined(p.rhs for p in pieces),
             ratio=math.sqrt(change / before) if before else 1.0,
         )
         if self.course.improved:
             self._give(keep=self.order.epoch)
+        if leg is not None and self._ending is not None:
+            self.course.status, leg = self._ending, None
         if leg is None:
-            return self.stop(Status.CONVERGED)
+            return self._end()
         return self._plan_exact(leg, sweeps) if self._exact else self._plan_stale(leg)
 
     def _plan_exact(self, leg: Leg, sweeps: int) -> Order:
@@ -99,7 +106,9 @@ class Monitor:
 
     def _plan_stale(self, leg: Leg) -> Order:
         self._snapshot_after = leg.until
-        return self._give(until=self.course.limits.maxiter * self._passes, omega=leg.omega)
+        order = self._give(until=self.course.limits.maxiter * self._passes, omega=leg.omega)
+        # Blocks that have done their last pass report nothing more: look now.
+        return self._snapshot_when_due() or order
 
     def _snapshot_when_due(self) -> Order | None:
         if self._mean_sweeps(self._versions) < self._snapshot_after:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
-from dasksor.rows import Rows, relax, residual_squares
+from dasksor.rows import Rows, norms, relax, residual_norms
 
 
 def run(
@@ -18,15 +18,15 @@ def run(
     """Sweep until the course ends; ``b`` and ``x0`` have shape (nrhs, n)."""
     timings, began = Timings(), time.perf_counter()
     deadline = course.limits.timeout or math.inf
-    rhs_norms = np.linalg.norm(b, axis=1)
+    rhs_norms = norms(b)
     x, best = x0.copy(), x0.copy()
     sweeps, change, before = 0, 0.0, 0.0
     while True:
         with timings.measure("tests"):
-            norms = np.sqrt(residual_squares(rows, x, b))
+            residual = residual_norms(rows, x, b)
             ratio = math.sqrt(change / before) if before else 1.0
             now = time.perf_counter() - began
-            leg = course.measured(sweeps, norms, now, rhs_norms=rhs_norms, ratio=ratio)
+            leg = course.measured(sweeps, residual, now, rhs_norms=rhs_norms, ratio=ratio)
             if course.improved:
                 best[:] = x
         if leg is None:

@@ -19,6 +19,7 @@ from dasksor.engine.futures import results, settle
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
 from dasksor.partition import hull
+from dasksor.rows import joined
 from dasksor.status import Status
 
 TASKS_AT_A_TIME = 1000
@@ -44,6 +45,7 @@ class Run:
             placement.sites,
         )
         self._submitted = 0
+        self._before: list[list[Future]] = []
         self._messages = self._bytes = 0
 
     def run(self, *, as_dask: bool) -> Outcome:
@@ -72,13 +74,13 @@ class Run:
         tasks: graph.Graph = {}
         name = self._next_name("residual")
         wanted = graph.add_residual(tasks, name, self._blocks, x, self.name)
-        pieces = np.sum(results(self._client, self._submit(tasks, wanted)), axis=0)
+        residual, rhs = joined(results(self._client, self._submit(tasks, wanted)))
         change, before = changes
         return self._course.measured(
             sweeps,
-            np.sqrt(pieces[0]),
+            residual,
             time.monotonic() - began,
-            rhs_norms=np.sqrt(pieces[1]),
+            rhs_norms=rhs,
             ratio=change / before if before else 1.0,
         )
 
@@ -86,7 +88,7 @@ class Run:
         self, x: list[Future], sweeps: int, leg: Leg, deadline: float
     ) -> tuple[list[Future], int, tuple[float, float]]:
         """Sweep to the end of the leg; return x, sweeps, and the last two changes."""
-        iterates = [x]
+        iterates = [*self._before, x]
         while sweeps < leg.until and time.monotonic() < deadline:
             count = min(leg.until - sweeps, self._sweeps_at_a_time)
             ahead = self._submit_sweeps(iterates[-1], count, leg.omega)
@@ -98,6 +100,7 @@ class Run:
         changes = (0.0, 0.0)
         if not leg.settled and len(iterates) == 3:
             changes = self._change(*iterates[1:]), self._change(*iterates[:2])
+        self._before = iterates[-2:-1]
         return iterates[-1], sweeps, changes
 
     @property

@@ -102,7 +102,7 @@ class _Shift:
     def __init__(self, plan: HostPlan, inbox: Inbox, mailbox: Any, line: Line) -> None:
         self._plan, self._inbox, self._mailbox, self._line = plan, inbox, mailbox, line
         self._timings = Timings()
-        self._reported = self._heard = time.monotonic()
+        self._began = self._reported = self._heard = time.monotonic()
         self._told: dict[int, int] = {}
 
     def work(
@@ -151,7 +151,9 @@ class _Shift:
         reports: list[Piece | Progress] = [*host.reports]
         host.reports = []
         now = time.monotonic()
-        if now - self._reported > self._plan.report_interval and host.versions != self._told:
+        # Short runs end between two reports of long ones: the interval grows with the run.
+        interval = min(self._plan.report_interval, 0.1 * (now - self._began))
+        if now - self._reported > interval and host.versions != self._told:
             self._reported, self._told = now, host.versions
             reports.append(Progress(self._plan.host, self._told))
         if reports:

@@ -1,0 +1,70 @@
+"""What is picked when the user leaves it open: mode, blocks, staleness, omega."""
+
+from __future__ import annotations
+
+import os
+
+from dasksor import config
+from dasksor import omega as relaxation
+from dasksor.analysis import RowFacts, jacobi_bound, worst
+from dasksor.options import AUTO, Options
+from dasksor.system import LinearSystem
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple[str, str]:
+    """A mode, and the reason that the result gives for it."""
+    if wanted != AUTO:
+        return wanted, "as asked"
+    if not system.is_local:
+        return "async", "A is built on the workers"
+    below = int(config.get("sequential-below"))
+    if system.entries is not None and system.entries < below:
+        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay a cluster"
+    if not has_client and available_cores() == 1:
+        return "sequential", "one core and no cluster"
+    return "async", f"{system.entries} entries pay a cluster"
+
+
+def choose_blocks(system: LinearSystem, mode: str, nthreads: int) -> int:
+    """Enough blocks for every thread to have one that is ready while others wait."""
+    if not system.is_local and hasattr(system.matrix, "nblocks"):
+        return system.matrix.nblocks
+    # Blocks of a full matrix wait for each other in turn: more of them only add messages.
+    per_thread = 1 if system.is_dense else int(config.get(f"blocks-per-thread.{mode}"))
+    return max(1, min(system.n, per_thread * nthreads))
+
+
+def choose_staleness(wanted: int | str | None, facts: list[RowFacts], nthreads: int) -> int | None:
+    """Exact SOR, unless asynchrony is proven to be worth its price.
+
+    That is where every block reads every other one, so that exact sweeps run block after block,
+    and the matrix is strictly diagonally dominant, so that every schedule converges.
+    """
+    if wanted != AUTO:
+        return wanted  # type: ignore[return-value]
+    dominance, _ = worst(facts)
+    chained = all(len(f.needs) == len(facts) for f in facts)
+    if chained and 0.0 < dominance < 1.0 and relaxation.price_of_asynchrony(dominance) < nthreads:
+        return None
+    return 0
+
+
+def choose_omega(
+    options: Options, system: LinearSystem, facts: list[RowFacts], staleness: int | None
+) -> relaxation.Relaxation:
+    """The given omega, or the way to find one that suits the sweeps."""
+    if options.omega != AUTO:
+        return relaxation.Given(float(options.omega))
+    if staleness == 0 and len(options.directions) == 1:
+        return relaxation.Estimated()
+    bound, coupling = worst(facts)
+    if bound >= 1.0 and system.is_local:
+        bound = jacobi_bound(system.matrix)
+    if staleness != 0:
+        return relaxation.for_stale_sweeps(bound, coupling)
+    return relaxation.Cautious(1.0, "proven" if bound < 1.0 else "heuristic")
