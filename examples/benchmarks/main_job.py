@@ -58,13 +58,13 @@ def poisson100_3d():
 
 def synthetic_usa():
     A = problems.power_grid("case_SyntheticUSA")
-    return A, np.ones(A.shape[0]), ALL, {"timeout": 60}
+    return A, np.ones(A.shape[0]), ALL, {"timeout": 40}
 
 
 def synthetic_usa_absolute():
     """The same network with positive susceptances: an M-matrix."""
     A = problems.power_grid("case_SyntheticUSA", absolute=True)
-    return A, np.ones(A.shape[0]), ALL, {"timeout": 120}
+    return A, np.ones(A.shape[0]), ALL, {"timeout": 40}
 
 
 def bcsstk16():

@@ -1,0 +1,17 @@
+"""Well-known test problems, whole or as row factories (`nblocks`) that build only what is asked."""
+
+from dasksor.problems.dense import dense_spd, seed_rhs
+from dasksor.problems.graphs import graph_laplacian, pagerank, power_grid, random_graph
+from dasksor.problems.stencils import anisotropic, convection_diffusion, poisson
+
+__all__ = [
+    "anisotropic",
+    "convection_diffusion",
+    "dense_spd",
+    "graph_laplacian",
+    "pagerank",
+    "poisson",
+    "power_grid",
+    "random_graph",
+    "seed_rhs",
+]
