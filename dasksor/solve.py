@@ -76,8 +76,9 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    mailbox : {"auto", "memory", "variables"}
-        For mode "async": what carries the slices.
+    mailbox : {"auto", "memory", "direct", "variables"}
+        For mode "async": what carries slices between threads: the memory of one process, messages
+        from worker to worker, or the scheduler's Variables. "auto": for each pair the fastest.
     client : distributed.Client, optional
         By default the current client, else a cluster of threads for the time of the call.
     timeout : float, optional
@@ -183,7 +184,7 @@ def _solve_there(
             directions=request.directions,
             mailbox=request.mailbox,
         )
-        mailbox = run.mailbox
+        mailbox = ", ".join(run.mailboxes) or None
         outcome = run.run(as_dask=as_dask and not ours)
     if as_dask and ours:
         outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))

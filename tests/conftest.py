@@ -33,7 +33,7 @@ def threads():
 
 
 def belongings(client):
-    """What of ours is on the cluster: (tasks, queues, variables, plugins, inboxes, ledgers)."""
+    """What of ours is on the cluster, on the scheduler and on the workers."""
 
     def on_scheduler(dask_scheduler):
         extensions = dask_scheduler.extensions
@@ -46,12 +46,16 @@ def belongings(client):
 
     def on_worker(dask_worker):
         from dasksor.engine import graph
-        from dasksor.mailbox import memory
+        from dasksor.mailbox import registry
 
         return (
-            sorted(memory._inboxes),
+            sorted(registry._inboxes),
             sorted(graph._ledgers),
-            sorted(name for name in dask_worker.plugins if "dasksor" in name.lower()),
+            sorted(
+                name
+                for name in (*dask_worker.plugins, *dask_worker.handlers)
+                if "dasksor" in name.lower()
+            ),
         )
 
     return client.run_on_scheduler(on_scheduler), client.run(on_worker)

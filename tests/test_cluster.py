@@ -4,6 +4,7 @@ import gc
 import re
 import threading
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -54,12 +55,13 @@ def test_exact_modes_equal_the_sequential_sweeps_bit_for_bit(client, name, sweep
     assert result.residual_norm == pytest.approx(expected.residual_norm, rel=1e-12)
 
 
-def test_variables_carry_slices_between_threads_too(threads):
+@pytest.mark.parametrize("mailbox", ["direct", "variables"])
+def test_every_mailbox_carries_exact_sweeps(client, mailbox):
     A, b = PATTERNS["poisson"], np.ones(204)
     expected = after(9, A, b, omega=1.7, mode="sequential")
-    result = after(9, A, b, omega=1.7, mode="async", mailbox="variables", client=threads)
+    result = after(9, A, b, omega=1.7, mode="async", mailbox=mailbox, client=client)
     np.testing.assert_array_equal(result.x, expected.x)
-    assert result.mailbox == "variables"
+    assert result.mailbox == mailbox
     assert result.messages > 0
     assert result.bytes_sent > 0
 
@@ -76,7 +78,7 @@ def test_adaptive_omega_is_the_same_in_all_exact_modes(client):
 
 
 @pytest.mark.parametrize("staleness", [0, 1, 3, None])
-@pytest.mark.parametrize("mailbox", ["memory", "variables"])
+@pytest.mark.parametrize("mailbox", ["memory", "direct", "variables"])
 def test_every_staleness_reaches_the_tolerance_where_it_is_proven_to(threads, staleness, mailbox):
     A, b = problems.dense_spd(300, dominance=0.5), np.arange(300.0)
     result = dasksor.solve(
@@ -171,7 +173,7 @@ def test_a_solve_inside_a_task_uses_the_cluster_it_is_on(processes):
         return result.success, result.workers, result.mailbox
 
     future = processes.submit(task, pure=False)
-    assert future.result() == (True, 2, "variables")
+    assert future.result() == (True, 2, "direct")
     del future
 
 
@@ -266,6 +268,18 @@ def test_errors_on_workers_name_what_was_being_done(processes, mode):
     assert "b has nan at row 7" in message(ValueError, np.eye(40), b)
     # The tracebacks of these exceptions hold futures until they are collected.
     gc.collect()
+
+
+def test_operators_may_block_the_handler_of_the_direct_mailbox():
+    A, b = PATTERNS["poisson"], np.ones(204)
+    with dask.config.set({"distributed.worker.blocked-handlers": ["dasksor_post"]}):
+        cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster, Client(cluster, set_as_default=False) as client:
+        result = dasksor.solve(A, b, mode="async", client=client)
+        assert result.success
+        assert result.mailbox == "variables"
+        with pytest.raises(ValueError, match="mailbox='direct' needs workers that do not block"):
+            dasksor.solve(A, b, mode="async", mailbox="direct", client=client)
 
 
 def test_memory_mailbox_is_refused_between_processes(processes):

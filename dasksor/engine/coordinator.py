@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
@@ -22,31 +23,13 @@ from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
 from dasksor.engine.tasks import HostPlan, HostReport, run_host
 from dasksor.mailbox.line import Line
+from dasksor.mailbox.routes import routes_from
 from dasksor.mailbox.variables import VariablesMailbox
 from dasksor.messages import Command, Hello, Stop
 from dasksor.status import Status
 
 TICK = 0.05
 ROLL_CALL = 1.0
-
-
-def choose_mailbox(wanted: str, placement: Placement) -> str:
-    """The fastest mailbox that every pair of hosts can use, or ``wanted`` if they can.
-
-    Raises
-    ------
-    ValueError
-        ``"memory"`` is wanted but the workers are in several processes.
-    """
-    together = len(set(placement.sites)) == 1
-    if wanted == "memory" and not together:
-        raise ValueError(
-            "mailbox='memory' needs all workers in one process: use mailbox='variables' or "
-            "LocalCluster(processes=False)"
-        )
-    if wanted == "auto":
-        return "memory" if together else "variables"
-    return wanted
 
 
 class Run:
@@ -63,7 +46,8 @@ class Run:
         mailbox: str,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
-        self.mailbox = choose_mailbox(mailbox, placement)
+        sites = [placement.sites[thread.address] for thread in placement.threads]
+        self._routes = [routes_from(here, sites, mailbox) for here in sites]
         self._placement, self._client = placement, client
         self._monitor = Monitor(
             course,
@@ -76,6 +60,17 @@ class Run:
         self._orders = [f"{self.name}-orders-{host}" for host in self._hosts]
         self._reports = f"{self.name}-reports"
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    @property
+    def mailboxes(self) -> list[str]:
+        """The mailboxes between hosts, those in use most first."""
+        kinds = Counter(
+            kind
+            for here, kinds in enumerate(self._routes)
+            for there, kind in enumerate(kinds)
+            if here != there
+        )
+        return [kind for kind, _ in kinds.most_common()]
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
@@ -97,8 +92,7 @@ class Run:
             line.close()
             for q in queues:
                 q.close()
-            if self.mailbox == "variables":
-                self._delete_variables()
+            self._delete_variables()
         return self._outcome(futures, as_dask)
 
     def _start(self, host: int) -> Future:
@@ -112,7 +106,8 @@ class Run:
             exchanges=tuple(place.exchanges[p] for p in blocks),
             staleness=self._staleness,
             directions=self._directions,
-            mailbox=self.mailbox,
+            routes=self._routes[host],
+            addresses=tuple(thread.address for thread in place.threads),
             queues=tuple(self._orders),
             reports=self._reports,
             report_interval=config.seconds("report-interval"),
@@ -199,8 +194,10 @@ class Run:
             time.sleep(0.005)
 
     def _delete_variables(self) -> None:
-        for source in self._hosts:
-            for target in self._hosts:
+        for source, routes in enumerate(self._routes):
+            for target, kind in enumerate(routes):
+                if kind != "variables" or source == target:
+                    continue
                 name = VariablesMailbox.name(self.name, source, target)
                 Variable(name, client=self._client).delete()
 

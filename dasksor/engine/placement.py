@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +11,7 @@ from distributed import Client, Future
 
 from dasksor.analysis import RowFacts, row_facts
 from dasksor.engine.futures import results, settle
+from dasksor.mailbox.routes import Site, look_around
 from dasksor.partition import Exchange, Partition, exchanges
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
@@ -39,13 +37,12 @@ class Placement:
     start: list[Future]
     facts: list[RowFacts]
     exchanges: list[Exchange]
-    processes: dict[str, tuple[str, int]]
+    sites: dict[str, Site]
     nrhs: int
 
-    @property
-    def sites(self) -> list[tuple[str, int]]:
-        """The process that each block is in."""
-        return [self.processes[self.threads[host].address] for host in self.owner]
+    def site_of(self, block: int) -> Site:
+        """The worker, as a place, that a block is on."""
+        return self.sites[self.threads[self.owner[block]].address]
 
     def blocks_of(self, host: int) -> list[int]:
         return [p for p, owner in enumerate(self.owner) if owner == host]
@@ -106,14 +103,9 @@ def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Cli
         **futures,
         facts=facts,
         exchanges=exchanges([f.needs for f in facts]),
-        processes=client.run(process_identity, workers=sorted({t.address for t in threads})),
+        sites=client.run(look_around, workers=sorted({t.address for t in threads})),
         nrhs=system.nrhs,
     )
-
-
-def process_identity() -> tuple[str, int]:
-    """Equal for two workers exactly when they share one address space."""
-    return f"{socket.gethostname()}-{uuid.getnode()}", os.getpid()
 
 
 def _on_worker(value: Any, client: Client, address: str) -> Any:

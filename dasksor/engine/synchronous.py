@@ -42,7 +42,7 @@ class Run:
                 {q: hull(part) for q, part in facts.needs.items() if q != p}
                 for p, facts in enumerate(placement.facts)
             ],
-            placement.sites,
+            [placement.site_of(p) for p in range(placement.partition.nblocks)],
         )
         self._submitted = 0
         self._before: list[list[Future]] = []

@@ -16,8 +16,8 @@ from dasksor.engine.outcome import Timings
 from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
-from dasksor.mailbox.memory import MemoryMailbox
-from dasksor.mailbox.variables import Ring, VariablesMailbox
+from dasksor.mailbox.routes import Mail
+from dasksor.mailbox.variables import Ring
 from dasksor.messages import Hello, Order, Piece, Progress, Stop
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
@@ -29,7 +29,8 @@ IDLE = 0.05
 class HostPlan:
     """What one host is told at its start; frozen, pickled to the worker.
 
-    ``owner[p]`` is the host of block ``p``, ``queues[h]`` the order queue of host ``h``.
+    ``owner[p]`` is the host of block ``p``; ``routes[h]``, ``addresses[h]`` and ``queues[h]`` are
+    the mailbox to host ``h``, its worker, and its order queue.
     """
 
     run: str
@@ -39,7 +40,8 @@ class HostPlan:
     exchanges: tuple[Exchange, ...]
     staleness: int | None
     directions: tuple[int, ...]
-    mailbox: str
+    routes: tuple[str, ...]
+    addresses: tuple[str, ...]
     queues: tuple[str, ...]
     reports: str
     report_interval: float
@@ -71,20 +73,26 @@ def run_host(
     worker = get_worker()
     inbox = Inbox()
     loop = worker.loop.asyncio_loop  # type: ignore[attr-defined]
-    if plan.mailbox == "memory":
-        mailbox: Any = MemoryMailbox(plan.run, plan.host, inbox)
-    else:
-        mailbox = VariablesMailbox(worker.scheduler, loop, plan.run, plan.host, inbox, plan.queues)
+    mail = Mail(
+        worker,
+        loop,
+        plan.run,
+        plan.host,
+        inbox,
+        routes=plan.routes,
+        addresses=plan.addresses,
+        queues=plan.queues,
+    )
 
     def hear(messages: list[Any]) -> None:
         rings = [message for message in messages if isinstance(message, Ring)]
         if rings:
-            mailbox.answer(rings)
+            mail.answer(rings)
         inbox.put(message for message in messages if not isinstance(message, Ring))
 
     line = Line(worker.scheduler, loop, plan.queues[plan.host], hear)
     try:
-        result = _Shift(plan, inbox, mailbox, line).work(rows, rhs, start)
+        result = _Shift(plan, inbox, mail, line).work(rows, rhs, start)
     except BaseException:
         # The monitor learns of it when this task ends, so nothing here may wait for the monitor.
         line.abandon()
@@ -93,14 +101,14 @@ def run_host(
         line.close()
         return result
     finally:
-        mailbox.close()
+        mail.close()
 
 
 class _Shift:
     """One host at work: the loop between its inbox, its blocks and its mailbox."""
 
-    def __init__(self, plan: HostPlan, inbox: Inbox, mailbox: Any, line: Line) -> None:
-        self._plan, self._inbox, self._mailbox, self._line = plan, inbox, mailbox, line
+    def __init__(self, plan: HostPlan, inbox: Inbox, mail: Mail, line: Line) -> None:
+        self._plan, self._inbox, self._mail, self._line = plan, inbox, mail, line
         self._timings = Timings()
         self._began = self._reported = self._heard = time.monotonic()
         self._told: dict[int, int] = {}
@@ -123,8 +131,8 @@ class _Shift:
                 messages = self._inbox.take(0.0 if worked else IDLE)
             stop = self._distribute(host, messages)
         answer = {} if stop.keep is None else host.answer(stop.keep)
-        mailbox = self._mailbox
-        report = HostReport(host.timings, self._timings, mailbox.messages, mailbox.bytes_sent)
+        mail = self._mail
+        report = HostReport(host.timings, self._timings, mail.messages, mail.bytes_sent)
         return answer, report
 
     def _await_first_order(self, host: Host) -> Stop | None:
@@ -147,7 +155,7 @@ class _Shift:
         outgoing, host.outgoing = host.outgoing, []
         for target in {self._plan.owner[message.target] for message in outgoing}:
             batch = [m for m in outgoing if self._plan.owner[m.target] == target]
-            self._mailbox.post(target, batch)
+            self._mail.post(target, batch)
         reports: list[Piece | Progress] = [*host.reports]
         host.reports = []
         now = time.monotonic()

@@ -1,0 +1,81 @@
+"""From worker to worker, by a handler that hosts put on their workers; no reply is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from distributed.protocol import to_serialize
+
+from dasksor.mailbox import registry
+from dasksor.mailbox.pump import Pump
+from dasksor.messages import Peer
+
+HANDLER = "dasksor_post"
+
+_guard = threading.Lock()
+_users: dict[str, int] = defaultdict(int)
+
+
+def _receive(run: str, host: int, messages: Iterable[Any]) -> None:
+    # A host that has left reads nothing more, and a run that has ended is refused with it.
+    registry.deliver(run, host, messages)
+
+
+def install(worker: Any) -> None:
+    """Let ``worker`` take posts, until `remove` has been called as often."""
+    with _guard:
+        _users[worker.address] += 1
+        worker.handlers[HANDLER] = _receive
+
+
+def remove(worker: Any) -> None:
+    with _guard:
+        _users[worker.address] -= 1
+        if not _users[worker.address]:
+            del _users[worker.address]
+            worker.handlers.pop(HANDLER, None)
+
+
+def is_blocked(worker: Any) -> bool:
+    """Whether the operator has forbidden our handler on this worker."""
+    return HANDLER in worker.blocked_handlers
+
+
+class DirectMailbox:
+    """One host's way to hosts of other workers; ``addresses[h]`` is the worker of host ``h``."""
+
+    def __init__(self, worker: Any, loop: Any, run: str, addresses: Sequence[str]) -> None:
+        self._worker, self._run, self._addresses = worker, run, addresses
+        self._pump = Pump(loop, self._send)
+        self.messages = self.bytes_sent = 0
+        install(worker)
+
+    def post(self, host: int, messages: Sequence[Peer]) -> None:
+        self._pump.put([(host, messages)])
+
+    def close(self) -> None:
+        self._pump.close()
+        remove(self._worker)
+
+    async def _send(self, items: list[tuple[int, Sequence[Peer]]]) -> None:
+        # What has gathered while the last sending was under way: only the newest of each slot.
+        newest: dict[int, dict[tuple, Peer]] = defaultdict(dict)
+        for host, messages in items:
+            newest[host].update({message.slot: message for message in messages})
+        await asyncio.gather(*(self._deliver(h, list(m.values())) for h, m in newest.items()))
+
+    async def _deliver(self, host: int, messages: list[Peer]) -> None:
+        rpc = self._worker.rpc(self._addresses[host])
+        try:
+            post = getattr(rpc, HANDLER)
+            data = to_serialize(messages)
+            await post(reply=False, run=self._run, host=host, messages=data)
+        except OSError:
+            # The worker is gone or going; the monitor hears of it from the scheduler.
+            return
+        self.messages += len(messages)
+        self.bytes_sent += sum(message.values.nbytes for message in messages)

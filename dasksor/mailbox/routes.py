@@ -1,0 +1,127 @@
+"""Which mailbox carries messages from one host to another."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from dasksor.mailbox import direct, registry
+from dasksor.mailbox.direct import DirectMailbox
+from dasksor.mailbox.inbox import Inbox
+from dasksor.mailbox.memory import MemoryMailbox
+from dasksor.mailbox.variables import Ring, VariablesMailbox
+from dasksor.messages import Peer
+
+
+class Site(NamedTuple):
+    """Where a worker is, and what it lets through."""
+
+    machine: str
+    process: int
+    takes_posts: bool
+
+
+def look_around(dask_worker: Any) -> Site:
+    """The site of a worker; runs there."""
+    machine = f"{socket.gethostname()}-{uuid.getnode()}"
+    return Site(machine, os.getpid(), not direct.is_blocked(dask_worker))
+
+
+def route(here: Site, there: Site) -> str:
+    """The fastest mailbox from one site to another."""
+    if here[:2] == there[:2]:
+        return "memory"
+    return "direct" if there.takes_posts else "variables"
+
+
+def is_open(kind: str, here: Site, there: Site) -> bool:
+    """Whether mailbox ``kind`` works from one site to another."""
+    return {
+        "memory": here[:2] == there[:2],
+        "direct": there.takes_posts,
+        "variables": True,
+    }[kind]
+
+
+def routes_from(here: Site, sites: Sequence[Site], wanted: str) -> tuple[str, ...]:
+    """The mailbox to each of ``sites``: the fastest, or ``wanted`` unless that is "auto".
+
+    Raises
+    ------
+    ValueError
+        ``wanted`` does not work for all of them.
+    """
+    if wanted == "auto":
+        return tuple(route(here, there) for there in sites)
+    if not all(is_open(wanted, here, there) for there in sites):
+        why = {
+            "memory": "needs all workers in one process, as in LocalCluster(processes=False)",
+            "direct": "needs workers that do not block its handler",
+        }[wanted]
+        raise ValueError(f"mailbox={wanted!r} {why}: use mailbox='auto'")
+    return (wanted,) * len(sites)
+
+
+class Mail:
+    """All mailboxes of one host behind one `post`; opens what its routes need.
+
+    Parameters
+    ----------
+    worker, loop
+        The Dask worker and the event loop of its connections.
+    run : str
+    host : int
+    inbox : Inbox
+        Where this host reads.
+    routes, addresses, queues : sequence of str
+        For each host the mailbox to it, its worker, and its order queue.
+    """
+
+    def __init__(
+        self,
+        worker: Any,
+        loop: Any,
+        run: str,
+        host: int,
+        inbox: Inbox,
+        *,
+        routes: Sequence[str],
+        addresses: Sequence[str],
+        queues: Sequence[str],
+    ) -> None:
+        self._run, self._host, self._routes = run, host, routes
+        self._boxes: dict[str, Any] = {}
+        registry.enter(run, host, inbox)
+        for kind in set(routes):
+            if kind == "memory":
+                self._boxes[kind] = MemoryMailbox(run)
+            elif kind == "direct":
+                self._boxes[kind] = DirectMailbox(worker, loop, run, addresses)
+            else:
+                self._boxes[kind] = VariablesMailbox(
+                    worker.scheduler, loop, run, host, inbox, queues
+                )
+
+    def post(self, host: int, messages: Sequence[Peer]) -> None:
+        """Send without waiting."""
+        self._boxes[self._routes[host]].post(host, messages)
+
+    def answer(self, rings: Sequence[Ring]) -> None:
+        """Fetch what other hosts have left in Variables."""
+        self._boxes["variables"].answer(rings)
+
+    @property
+    def messages(self) -> int:
+        return sum(box.messages for box in self._boxes.values())
+
+    @property
+    def bytes_sent(self) -> int:
+        return sum(box.bytes_sent for box in self._boxes.values())
+
+    def close(self) -> None:
+        registry.leave(self._run, self._host)
+        for box in self._boxes.values():
+            box.close()
