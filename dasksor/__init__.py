@@ -6,6 +6,7 @@ from dasksor.errors import BlockError, NotConverged
 from dasksor.files import read, read_vector
 from dasksor.lazy import sweep
 from dasksor.result import Result
+from dasksor.simulate import Simulation, simulate
 from dasksor.solve import solve
 from dasksor.sources import from_blocks
 from dasksor.status import Status
@@ -21,11 +22,13 @@ __all__ = [
     "Measurement",
     "NotConverged",
     "Result",
+    "Simulation",
     "Status",
     "from_blocks",
     "problems",
     "read",
     "read_vector",
+    "simulate",
     "solve",
     "sweep",
 ]

@@ -144,7 +144,7 @@ def _solve_here(system: LinearSystem, request: Options, reason: str, began: floa
     outcome = sequential.run(rows, rhs, start, course, request.directions)
     if isinstance(system.rhs, da.Array):
         outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-    return _result(
+    return result_of(
         system, request, course, outcome, began, setup,
         mode="sequential", reason=reason, staleness=0, blocks=1, workers=1, mailbox=None,
     )  # fmt: skip
@@ -188,14 +188,14 @@ def _solve_there(
         outcome = run.run(as_dask=as_dask and not ours)
     if as_dask and ours:
         outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
-    return _result(
+    return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=staleness, blocks=nblocks,
         workers=len(placed.threads), mailbox=mailbox,
     )  # fmt: skip
 
 
-def _result(
+def result_of(
     system: LinearSystem,
     request: Options,
     course: Course,

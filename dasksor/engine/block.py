@@ -74,6 +74,7 @@ class Block:
         self._halos: dict[int, dict[int, Halo]] = {}
         self._awaited: set[int] = set()
         self._taken = (0, 0.0, 0.0)
+        self._piece: Piece | None = None
         self._measured: dict[int, np.ndarray] = {}
         self._publish()
 
@@ -129,8 +130,12 @@ class Block:
         residual = residual_norms(self._rows, y, self._b)
         self._measured[self._epoch] = y[:, self._own].copy()
         self._snapshot = None
-        piece = Piece(self.index, self._epoch, *self._taken, residual, norms(self._b))
-        self.outbox.append(piece)
+        self._piece = Piece(self.index, self._epoch, *self._taken, residual, norms(self._b))
+        self.outbox.append(self._piece)
+
+    def repeat(self) -> None:
+        """Publish again what neighbours may have lost."""
+        self._publish()
 
     # What comes in
 
@@ -146,6 +151,8 @@ class Block:
                 self._fill_halos()
         elif self._order is None or message.number > self._order.number:
             self._obey(message)
+        elif message == self._order:
+            self._repeat_snapshot()
 
     def _obey(self, order: Order) -> None:
         self._order = order
@@ -168,10 +175,22 @@ class Block:
         needed = {q for q, place in self.exchange.takes.items() if place.stop > place.start}
         self._awaited = needed - {self.index}
         self._halos = {e: halos for e, halos in self._halos.items() if e >= self._epoch}
-        for q in self.exchange.neighbours:
-            if (values := self._entries_for(q)).size:
-                self.outbox.append(Halo(self.index, q, self._epoch, values))
+        self._send_halos(self.own)
         self._fill_halos()
+
+    def _send_halos(self, y: np.ndarray) -> None:
+        for q in self.exchange.neighbours:
+            values = y[:, self.exchange.gives[q]].copy()
+            if values.size:
+                self.outbox.append(Halo(self.index, q, self._epoch, values))
+
+    def _repeat_snapshot(self) -> None:
+        """An order that comes again says that halos or the piece have been lost."""
+        if self._snapshot is not None:
+            self._send_halos(self._snapshot[:, self._own])
+        elif self._piece is not None and self._epoch in self._measured:
+            self._send_halos(self._measured[self._epoch])
+            self.outbox.append(self._piece)
 
     def _fill_halos(self) -> None:
         if self._snapshot is None:
@@ -185,9 +204,7 @@ class Block:
     def _direction(self, k: int) -> int:
         return self._directions[(k - 1) % len(self._directions)]
 
-    def _entries_for(self, q: int) -> np.ndarray:
-        return self._x[:, self._own][:, self.exchange.gives[q]].copy()
-
     def _publish(self) -> None:
         for q in self.exchange.neighbours:
-            self.outbox.append(Slice(self.index, q, self.version, self._entries_for(q)))
+            values = self.own[:, self.exchange.gives[q]].copy()
+            self.outbox.append(Slice(self.index, q, self.version, values))

@@ -30,6 +30,8 @@ from dasksor.status import Status
 
 TICK = 0.05
 ROLL_CALL = 1.0
+# An order that is repeated asks blocks to send again what may have been lost, and renews leases.
+REPEAT = 2.0
 
 
 class Run:
@@ -134,10 +136,9 @@ class Run:
         self._await_hosts(futures)
         began = roll_call = spoken = time.monotonic()
         command: Command | None = self._monitor.order
-        pause = config.seconds("lease") / 4
         while not isinstance(command, Stop):
             now = time.monotonic()
-            if command is not None or now - spoken > pause:
+            if command is not None or now - spoken > REPEAT:
                 self._tell(line, command or self._monitor.order)
                 spoken = now
             if now - roll_call > ROLL_CALL:

@@ -54,6 +54,12 @@ class Host:
             if isinstance(message, Slice):
                 self._news = self.versions
 
+    def repeat(self) -> None:
+        """Send again what other hosts may have lost."""
+        for block in self.blocks.values():
+            block.repeat()
+            self._deliver(block)
+
     def step(self) -> bool:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
         for p, block in self.blocks.items():

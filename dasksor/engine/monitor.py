@@ -39,6 +39,7 @@ class Monitor:
         self._pieces: dict[int, Piece] = {}
         self._versions = dict.fromkeys(range(nblocks), 0)
         self._snapshot_after = math.inf
+        self._judged = -1
         self._stopped = False
         self._ending: Status | None = None
 
@@ -49,7 +50,8 @@ class Monitor:
         if isinstance(report, Progress):
             self._versions.update(report.versions)
             return self._snapshot_when_due()
-        if report.epoch == self.order.epoch:
+        # Pieces may come again, also of a snapshot that has been judged.
+        if report.epoch == self.order.epoch > self._judged:
             self._pieces[report.block] = report
             if len(self._pieces) == self._nblocks:
                 return self._judge(now)
@@ -77,7 +79,7 @@ class Monitor:
     def _judge(self, now: float) -> Order | Stop:
         # In the order of the blocks, so that sums do not depend on who reported first.
         pieces = [self._pieces[p] for p in range(self._nblocks)]
-        self._pieces = {}
+        self._pieces, self._judged = {}, self.order.epoch
         change, before = sum(p.change for p in pieces), sum(p.before for p in pieces)
         sweeps = int(self._mean_sweeps({p.block: p.version for p in pieces}))
         leg = self.course.measured(

@@ -23,6 +23,8 @@ from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
 IDLE = 0.05
+# An idle host repeats its slices: one of them may have been lost with a connection.
+REPEAT = 1.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class _Shift:
         self._plan, self._inbox, self._mail, self._line = plan, inbox, mail, line
         self._timings = Timings()
         self._began = self._reported = self._heard = time.monotonic()
+        self._idle_since = self._began
         self._told: dict[int, int] = {}
 
     def work(
@@ -130,6 +133,12 @@ class _Shift:
             with self._timings.measure("communication" if worked else "waiting"):
                 messages = self._inbox.take(0.0 if worked else IDLE)
             stop = self._distribute(host, messages)
+            if worked or messages:
+                self._idle_since = time.monotonic()
+            elif time.monotonic() - self._idle_since > REPEAT:
+                self._idle_since = time.monotonic()
+                host.repeat()
+                self._told = {}
         answer = {} if stop.keep is None else host.answer(stop.keep)
         mail = self._mail
         report = HostReport(host.timings, self._timings, mail.messages, mail.bytes_sent)

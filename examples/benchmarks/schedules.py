@@ -1,0 +1,81 @@
+"""Does any schedule, with faults of every kind, end in a wrong answer or in none?
+
+    python examples/benchmarks/schedules.py [COUNT [FIRST]]
+
+Draws COUNT runs in virtual time: matrices, blocks, hosts, speeds, latencies, staleness; messages
+that are lost, late, doubled and overtaken. Every answer is audited; exact sweeps are compared bit
+for bit with sequential ones. The number of a failing schedule replays it.
+"""
+
+import random
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+
+import dasksor
+from dasksor import problems
+
+MATRICES = {
+    "grid": problems.poisson((11, 13)),
+    "upwind": problems.convection_diffusion((9, 10)),
+    "dense": problems.dense_spd(40, dominance=0.5),
+    "pagerank": problems.pagerank(problems.random_graph(120, 4.0))[0],
+}
+RTOL = 1e-4
+
+
+def draw(number):
+    """The schedule of that number."""
+    rng = random.Random(number)
+    weather = {
+        "workers": rng.randint(1, 6),
+        "blocks": rng.randint(1, 12),
+        "latency": rng.choice([0.0, 0.1, 1.0, 8.0]),
+        "jitter": rng.choice([0.0, 0.2, 3.0]),
+        "speed": rng.choice([1.0, 0.3]),
+        "stragglers": [0] if rng.random() < 0.2 else [],
+        "pause": 5.0,
+        "loss": rng.choice([0.0, 0.1, 0.4]),
+        "duplicates": rng.choice([0.0, 0.3]),
+        "sweep": rng.choice(["forward", "backward", "symmetric"]),
+        "seed": number,
+    }
+    return rng.choice(sorted(MATRICES)), rng.choice([0, 0, 1, 4, None]), weather
+
+
+def check(number):
+    """Run schedule ``number``; its ending, or the reason why it is wrong."""
+    name, staleness, weather = draw(number)
+    A = MATRICES[name]
+    b = np.ones(A.shape[0])
+    result = dasksor.simulate(A, b, staleness=staleness, rtol=RTOL, **weather).result
+    audit = float(np.linalg.norm(b - A @ result.x))
+    assert abs(audit - result.residual_norm) <= 1e-9 * np.linalg.norm(b), "a false residual"
+    assert result.success == (audit <= RTOL * np.linalg.norm(b)), "a false convergence"
+    if staleness == 0:
+        count = {"rtol": 0.0, "maxiter": 3, "omega": 1.1, "sweep": weather["sweep"]}
+        exact = dasksor.simulate(A, b, staleness=0, **(weather | count)).result
+        alone = dasksor.solve(A, b, mode="sequential", **count)
+        assert np.array_equal(exact.x, alone.x), "not the sequential sweeps"
+    return f"staleness {staleness}", result.status.name.lower()
+
+
+def main(count=10_000, first=0):
+    endings, failures, began = Counter(), [], time.perf_counter()
+    for number in range(first, first + count):
+        try:
+            endings[check(number)] += 1
+        except (AssertionError, RuntimeError) as error:
+            failures.append(number)
+            print(f"schedule {number}: {error}", flush=True)
+    for (staleness, status), many in sorted(endings.items()):
+        print(f"{staleness:16}{status:12}{many:>7}")
+    seconds = time.perf_counter() - began
+    print(f"{count} schedules, {len(failures)} failures, {seconds:.0f} s")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -1,0 +1,119 @@
+"""Runs in virtual time: every schedule and every fault, from a seed."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dasksor
+from dasksor import Status, problems
+
+GRID = problems.poisson((11, 13))
+UPWIND = problems.convection_diffusion((9, 10))
+DENSE = problems.dense_spd(40, dominance=0.5)
+MATRICES = {"grid": GRID, "upwind": UPWIND, "dense": DENSE}
+
+weathers = st.fixed_dictionaries(
+    {
+        "workers": st.integers(1, 5),
+        "blocks": st.integers(1, 11),
+        "latency": st.sampled_from([0.0, 0.1, 1.0, 8.0]),
+        "jitter": st.sampled_from([0.0, 0.2, 3.0]),
+        "speed": st.sampled_from([1.0, 0.3]),
+        "loss": st.sampled_from([0.0, 0.1, 0.4]),
+        "duplicates": st.sampled_from([0.0, 0.3]),
+        "seed": st.integers(0, 10**9),
+    }
+)
+
+
+@settings(max_examples=60)
+@given(weathers, st.sampled_from(sorted(MATRICES)), st.sampled_from(["forward", "symmetric"]))
+def test_exact_sweeps_survive_loss_reordering_and_duplication(weather, name, sweep):
+    A = MATRICES[name]
+    b = np.cos(np.arange(A.shape[0]))
+    options = {"rtol": 0.0, "maxiter": 5, "omega": 1.2, "sweep": sweep}
+    expected = dasksor.solve(A, b, mode="sequential", **options)
+    found = dasksor.simulate(A, b, staleness=0, **options, **weather).result
+    np.testing.assert_array_equal(found.x, expected.x)
+    assert found.sweeps == 5
+
+
+@settings(max_examples=60)
+@given(weathers, st.sampled_from(sorted(MATRICES)), st.sampled_from([0, 1, 4, None]))
+def test_no_schedule_ends_in_a_false_convergence(weather, name, staleness):
+    A = MATRICES[name]
+    b = np.ones(A.shape[0])
+    result = dasksor.simulate(A, b, staleness=staleness, rtol=1e-4, **weather).result
+    audit = np.linalg.norm(b - A @ result.x)
+    assert audit == pytest.approx(result.residual_norm, rel=1e-9)
+    assert result.success == (audit <= 1e-4 * np.linalg.norm(b))
+    if name == "dense":
+        assert result.success
+
+
+def test_a_seed_replays_its_schedule():
+    options = {"staleness": None, "workers": 3, "loss": 0.1, "latency": 0.7, "omega": 1.1}
+    first, again, other = (
+        dasksor.simulate(GRID, np.ones(143), seed=seed, **options) for seed in (1, 1, 2)
+    )
+    assert first.trace == again.trace
+    assert first.time == again.time
+    np.testing.assert_array_equal(first.result.x, again.result.x)
+    assert other.trace != first.trace
+
+
+def test_the_trace_shows_each_pass_where_and_when_it_was_made():
+    found = dasksor.simulate(
+        GRID, np.ones(143), workers=2, blocks=4, staleness=0, rtol=0.0, maxiter=6, omega=1.5
+    )
+    for host in range(2):
+        steps = [step for step in found.trace if step.host == host]
+        assert all(a.end <= b.begin for a, b in pairwise(steps))
+    for block in range(4):
+        made = [step.version for step in found.trace if step.block == block]
+        assert sorted(set(made)) == list(range(7))
+    assert found.result.sweeps == 6
+    assert found.time >= max(step.end for step in found.trace)
+
+
+def test_more_hosts_take_less_virtual_time_and_latency_more():
+    def time(**weather):
+        return dasksor.simulate(
+            problems.poisson((24, 24)), np.ones(576), rtol=0.0, maxiter=30, omega=1.5,
+            staleness=0, **weather,
+        ).time  # fmt: skip
+
+    alone = time(workers=1, latency=0.0)
+    assert time(workers=4, latency=0.0) < 0.5 * alone
+    assert time(workers=4, latency=0.0) < time(workers=4, latency=2.0)
+
+
+def test_a_straggler_holds_up_exact_sweeps_but_not_asynchronous_ones():
+    def time(staleness):
+        found = dasksor.simulate(
+            DENSE, np.ones(40), staleness=staleness, workers=4, stragglers=[2], pause=20.0,
+            maxiter=20_000, rtol=1e-8,
+        )  # fmt: skip
+        assert found.result.success
+        return found.time
+
+    assert time(None) < time(0)
+
+
+def test_bad_arguments():
+    b = np.ones(143)
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        dasksor.simulate(GRID, b, workers=0)
+    with pytest.raises(ValueError, match=r"loss must lie in \[0, 1\), got 1.0"):
+        dasksor.simulate(GRID, b, loss=1.0)
+    with pytest.raises(TypeError, match="simulate needs A as a NumPy or scipy matrix"):
+        dasksor.simulate(problems.poisson((4, 4), nblocks=2), np.ones(16))
+
+
+def test_stopping_at_maxiter_is_honest():
+    result = dasksor.simulate(GRID, np.ones(143), staleness=0, maxiter=4, loss=0.2).result
+    assert result.status is Status.MAXITER
+    assert result.sweeps == 4
