@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from dask import delayed
 
 from dasksor.errors import BlockError
-from dasksor.partition import Partition
+from dasksor.partition import Partition, crossings
 from dasksor.rows import canonical_csr, canonical_dense, check_rows
 from dasksor.sources import RowFactory
 
@@ -99,7 +99,9 @@ class LinearSystem:
     def partition(self, nblocks: int) -> Partition:
         """Contiguous blocks of nearly equal work."""
         if isinstance(self.matrix, sp.csr_array):
-            return Partition.balanced(np.diff(self.matrix.indptr) + 1, nblocks)
+            matrix = self.matrix
+            crossing = crossings(matrix.indptr, matrix.indices)
+            return Partition.balanced(np.diff(matrix.indptr) + 1, nblocks, crossing)
         return Partition.even(self.n, nblocks)
 
     def rows(self, start: int, stop: int) -> Any:

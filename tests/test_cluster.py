@@ -1,7 +1,9 @@
 """Synchronous and asynchronous solves on real clusters of threads and of processes."""
 
 import gc
+import os
 import re
+import signal
 import threading
 
 import dask
@@ -286,6 +288,27 @@ def test_memory_mailbox_is_refused_between_processes(processes):
     with pytest.raises(ValueError, match="mailbox='memory' needs all workers in one process"):
         dasksor.solve(np.eye(4), np.ones(4), mode="async", mailbox="memory", client=processes)
     gc.collect()
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_killed_worker_ends_the_solve_with_an_error_and_nothing_left(mode):
+    cluster = LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0")
+    with cluster, Client(cluster, set_as_default=False) as client:
+        victim = sorted(client.run(os.getpid).values())[1]
+
+        def kill(progress):
+            if progress.sweeps > 0 and victim in client.run(os.getpid).values():
+                os.kill(victim, signal.SIGKILL)
+
+        A = problems.poisson((60, 60))
+        with pytest.raises(RuntimeError, match=r"lost (task|worker) .* during the solve"):
+            dasksor.solve(
+                A, np.ones(3600), mode=mode, omega=1.0, rtol=1e-12, client=client, callback=kill
+            )
+        gc.collect()
+        client.wait_for_workers(3)
+        assert_nothing_left(client)
+        assert dasksor.solve(A, np.ones(3600), mode=mode, rtol=1e-2, client=client).success
 
 
 def test_a_cluster_without_workers_is_refused():

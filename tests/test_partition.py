@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import random_cuts, random_dominant, seeds
 
+from dasksor import problems
 from dasksor.analysis import row_facts
-from dasksor.partition import Partition, compact, exchanges, hull
+from dasksor.partition import Partition, compact, crossings, exchanges, hull
 from dasksor.rows import canonical_csr, prepare_rows
+from dasksor.system import LinearSystem
 
 quick = settings(deadline=None, max_examples=60)
 
@@ -148,3 +151,23 @@ def test_one_sided_coupling_makes_neighbours_with_empty_slices():
     assert second.gives == {0: slice(0, 0)}
     assert first.takes == {1: slice(0, 0)}
     assert second.takes == {0: slice(0, 1)}
+
+
+# Cuts where few entries cross
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(0, 10**6))
+def test_crossings_are_the_entries_that_couple_both_sides(n, many, seed):
+    rng = np.random.default_rng(seed)
+    A = sp.csr_array((np.ones(many), rng.integers(0, n, (2, many))), (n, n))
+    rows, columns = A.nonzero()
+    for cut, count in enumerate(crossings(A.indptr, A.indices)):
+        assert count == np.count_nonzero((rows < cut) != (columns < cut))
+
+
+@pytest.mark.parametrize("nblocks", [2, 3, 4, 7])
+def test_grids_are_cut_between_lines(nblocks):
+    A = problems.poisson((120, 31))
+    partition = LinearSystem.of(A, np.ones(A.shape[0])).partition(nblocks)
+    assert all(cut % 31 == 0 for cut in partition.bounds)
+    assert max(partition.sizes) <= 1.3 * min(partition.sizes)

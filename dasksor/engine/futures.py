@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 from distributed import Client, Future, wait
@@ -19,12 +21,16 @@ def raise_failures(futures: Sequence[Future]) -> None:
         if future.status == "error":
             raise copy.copy(future.exception()).with_traceback(None)
         if future.status in ("cancelled", "lost"):
-            raise RuntimeError(f"task {future.key} was {future.status} by the cluster: run again")
+            raise RuntimeError(
+                f"lost task {future.key} during the solve, with its worker or its data: run again"
+            )
 
 
 def settle(futures: Sequence[Future]) -> None:
     """Wait for the ``futures``; raise the first failure."""
-    wait(futures)
+    # A wait that ends in cancelled futures says so in an exception that holds them.
+    with contextlib.suppress(CancelledError):
+        wait(futures)
     raise_failures(futures)
 
 

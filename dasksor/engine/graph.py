@@ -157,7 +157,7 @@ def residual_block(
 # What tasks spent, by run and block, in this process. A sweep's task returns its part of a Dask
 # array and nothing else, so the seconds are kept here until the driver collects them.
 
-_ledgers: dict[str, dict[int, Timings]] = defaultdict(lambda: defaultdict(Timings))
+_ledgers: dict[str, dict[int, Timings]] = {}
 _ledger_lock = threading.Lock()
 
 
@@ -172,7 +172,16 @@ class _entry:  # noqa: N801
         if self._ledger is not None:
             seconds = time.perf_counter() - self._began
             with _ledger_lock:
-                _ledgers[self._ledger][self._block].add(Timings(**{self._phase: seconds}))
+                # A task that ends after its run finds the ledger closed.
+                if self._ledger in _ledgers:
+                    entry = _ledgers[self._ledger][self._block]
+                    entry.add(Timings(**{self._phase: seconds}))
+
+
+def open_ledger(ledger: str) -> None:
+    """Let tasks of a run write down in this process what they spend."""
+    with _ledger_lock:
+        _ledgers.setdefault(ledger, defaultdict(Timings))
 
 
 def close_ledger(ledger: str) -> dict[int, Timings]:

@@ -54,6 +54,7 @@ class Run:
         deadline = began + (self._course.limits.timeout or math.inf)
         x = self._placement.start
         best, sweeps, changes = x, 0, (0.0, 0.0)
+        self._client.run(graph.open_ledger, self.name)
         try:
             while True:
                 leg = self._measure(x, sweeps, changes, began)
