@@ -50,5 +50,4 @@ def cluster_for(client: Client | None) -> Iterator[tuple[Client, bool]]:
                 )
             )
             client = stack.enter_context(Client(cluster, set_as_default=False))
-        stack.enter_context(client.as_current())
         yield client, ours

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
 from typing import Any
 
-from distributed import Client, Future, wait
+from distributed import Client, Future, as_completed
 
 
 def raise_failures(futures: Sequence[Future]) -> None:
@@ -28,9 +26,9 @@ def raise_failures(futures: Sequence[Future]) -> None:
 
 def settle(futures: Sequence[Future]) -> None:
     """Wait for the ``futures``; raise the first failure."""
-    # A wait that ends in cancelled futures says so in an exception that holds them.
-    with contextlib.suppress(CancelledError):
-        wait(futures)
+    # `distributed.wait` would need a current client, and to set one is not safe among threads.
+    for _ in as_completed(futures, loop=futures[0].client.loop):
+        pass
     raise_failures(futures)
 
 
