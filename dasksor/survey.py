@@ -70,7 +70,7 @@ class Survey:
         if self.zeros:
             return "SOR needs a nonzero diagonal: reorder the rows or use another method"
         if self.is_h_matrix:
-            return f"proven for every staleness, omega below {self.asynchronous_limit:.4g}"
+            return f"proven for every staleness, omega below {self.asynchronous_limit:.6g}"
         if not self.symmetric:
             return "no proof applies: watch the residual"
         if self.negatives:

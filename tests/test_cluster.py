@@ -284,6 +284,20 @@ def test_operators_may_block_the_handler_of_the_direct_mailbox():
             dasksor.solve(A, b, mode="async", mailbox="direct", client=client)
 
 
+def test_routes_may_differ_between_the_two_directions():
+    A, b = PATTERNS["poisson"], np.ones(204)
+    with dask.config.set({"distributed.worker.blocked-handlers": ["dasksor_post"]}):
+        cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0")
+    with cluster, Client(cluster, set_as_default=False) as client:
+        cluster.scale(2)
+        client.wait_for_workers(2)
+        expected = after(9, A, b, omega=1.7, mode="sequential")
+        result = after(9, A, b, omega=1.7, mode="async", client=client)
+        assert sorted(result.mailbox.split(", ")) == ["direct", "variables"]
+        np.testing.assert_array_equal(result.x, expected.x)
+        assert_nothing_left(client)
+
+
 def test_memory_mailbox_is_refused_between_processes(processes):
     with pytest.raises(ValueError, match="mailbox='memory' needs all workers in one process"):
         dasksor.solve(np.eye(4), np.ones(4), mode="async", mailbox="memory", client=processes)

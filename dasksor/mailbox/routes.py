@@ -66,7 +66,7 @@ def routes_from(here: Site, sites: Sequence[Site], wanted: str) -> tuple[str, ..
 
 
 class Mail:
-    """All mailboxes of one host behind one `post`; opens what its routes need.
+    """All mailboxes of one host behind one `post`.
 
     Parameters
     ----------
@@ -93,17 +93,14 @@ class Mail:
         queues: Sequence[str],
     ) -> None:
         self._run, self._host, self._routes = run, host, routes
-        self._boxes: dict[str, Any] = {}
         registry.enter(run, host, inbox)
-        for kind in set(routes):
-            if kind == "memory":
-                self._boxes[kind] = MemoryMailbox(run)
-            elif kind == "direct":
-                self._boxes[kind] = DirectMailbox(worker, loop, run, addresses)
-            else:
-                self._boxes[kind] = VariablesMailbox(
-                    worker.scheduler, loop, run, host, inbox, queues
-                )
+        # All of them, also those that no route of this host uses: they are its ears as well, and
+        # routes may differ between the two directions.
+        self._boxes: dict[str, Any] = {
+            "memory": MemoryMailbox(run),
+            "direct": DirectMailbox(worker, loop, run, addresses),
+            "variables": VariablesMailbox(worker.scheduler, loop, run, host, inbox, queues),
+        }
 
     def post(self, host: int, messages: Sequence[Peer]) -> None:
         """Send without waiting."""
