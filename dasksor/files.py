@@ -17,6 +17,8 @@ import numpy as np
 from scipy.io import mmread
 from scipy.sparse import csr_array, issparse, load_npz
 
+from dasksor.rows import narrowed
+
 _MARKET = (".mtx", ".mtx.gz")
 _DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
 
@@ -194,10 +196,7 @@ def _matrix(path: Path, found: Any) -> Any:
 def _csr(matrix: Any) -> csr_array:
     rows = csr_array(matrix)
     rows.sum_duplicates()
-    if max(*rows.shape, rows.nnz) < 2**31:
-        rows.indices = rows.indices.astype(np.int32, copy=False)
-        rows.indptr = rows.indptr.astype(np.int32, copy=False)
-    return rows
+    return narrowed(rows)
 
 
 def _table(file: TextIO) -> np.ndarray | None:

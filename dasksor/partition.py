@@ -30,6 +30,10 @@ class Partition:
     def ranges(self) -> list[tuple[int, int]]:
         return list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
 
+    def shared_among(self, hosts: int) -> list[int]:
+        """The host of each block: neighbouring blocks together, nearly as many for each."""
+        return [p * hosts // self.nblocks for p in range(self.nblocks)]
+
     @classmethod
     def even(cls, n: int, nblocks: int) -> Partition:
         """Blocks whose sizes differ by one row at most."""

@@ -152,6 +152,14 @@ def canonical_csr(matrix: Any) -> sp.csr_array:
     return result
 
 
+def narrowed(matrix: sp.csr_array) -> sp.csr_array:
+    """The same matrix object, its indices of 32 bits where they fit; scipy keeps wider ones."""
+    if max(*matrix.shape, matrix.nnz) < 2**31:
+        matrix.indices = matrix.indices.astype(np.int32, copy=False)
+        matrix.indptr = matrix.indptr.astype(np.int32, copy=False)
+    return matrix
+
+
 def canonical_dense(matrix: Any) -> np.ndarray:
     """As a 2-D array of float64 or float32."""
     result = np.asarray(matrix)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dasksor.analysis import row_facts
+from dasksor.analysis import RowFacts, row_facts
 from dasksor.choices import choose_omega, choose_staleness
 from dasksor.engine.block import Block
 from dasksor.engine.course import Course
@@ -18,9 +18,9 @@ from dasksor.engine.monitor import Monitor
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.virtual import Step, VirtualRun, Weather
 from dasksor.options import AUTO, Options, check_blocks
-from dasksor.partition import exchanges
+from dasksor.partition import Partition, exchanges
 from dasksor.result import Result
-from dasksor.rows import prepare_rows
+from dasksor.rows import Rows, prepare_rows
 from dasksor.solve import result_of
 from dasksor.system import LinearSystem
 
@@ -124,51 +124,59 @@ def simulate(
     )  # fmt: skip
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)
-    speeds = tuple(np.broadcast_to(np.asarray(speed, dtype=float), workers).tolist())
-    partition = system.partition(nblocks)
-    rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
-    facts = [row_facts(block, partition) for block in rows]
-    bound = choose_staleness(options.staleness, facts, workers)
-    course = Course(options.limits, choose_omega(options, system, facts, bound))
-    _, rhs, start = system.whole()
-    links = exchanges([f.needs for f in facts])
-    made = [
-        Block(p, rows[p], links[p], np.ascontiguousarray(rhs[:, i:j]), start[:, i:j],
-              staleness=bound, directions=options.directions)
-        for p, (i, j) in enumerate(partition.ranges)
-    ]  # fmt: skip
-    hosts = [Host(m for m in made if m.index * workers // nblocks == h) for h in range(workers)]
-    entries = np.array([f.entries for f in facts], dtype=float)
     weather = Weather(
         latency=latency,
         loss=loss,
         duplicates=duplicates,
         jitter=jitter,
-        speed=speeds,
+        speed=tuple(np.broadcast_to(np.asarray(speed, dtype=float), workers).tolist()),
         pause=pause,
         paused=frozenset(stragglers),
         patience=10.0 * (latency + sweep_time),
     )
+    partition = system.partition(nblocks)
+    rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
+    facts = [row_facts(block, partition) for block in rows]
+    bound = choose_staleness(options.staleness, facts, workers)
+    course = Course(options.limits, choose_omega(options, system, facts, bound))
+    entries = np.array([f.entries for f in facts], dtype=float)
     run = VirtualRun(
-        hosts,
+        _hosts(system, partition, rows, facts, bound, options.directions, workers),
         Monitor(course, nblocks, passes=len(options.directions), exact=bound == 0),
         (sweep_time * entries / entries.sum()).tolist(),
         weather,
         np.random.default_rng(seed),
     )
     setup = time.perf_counter() - began
-    round_trip = (sweep_time + pause) / min(speeds) + latency + weather.patience
-    longest = 100.0 * (1 + options.limits.maxiter) * round_trip
-    parts = run.run(longest)
-    spent = [host.timings[p] for host in hosts for p in sorted(host.timings)]
-    total = Timings()
-    for timings in spent:
-        total.add(timings)
+    round_trip = (sweep_time + pause) / min(weather.speed) + latency + weather.patience
+    parts = run.run(longest=100.0 * (1 + options.limits.maxiter) * round_trip)
+    spent = [host.timings[p] for host in run.hosts for p in sorted(host.timings)]
     x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
-    outcome = Outcome(x, total, spent, run.messages, run.bytes_sent)
+    outcome = Outcome(x, Timings.sum(spent), spent, run.messages, run.bytes_sent)
     result = result_of(
         system, options, course, outcome, began, setup,
         mode="async", reason="simulated", staleness=bound, blocks=nblocks, workers=workers,
         mailbox="virtual",
     )  # fmt: skip
     return Simulation(result, run.now, run.trace, run.lost)
+
+
+def _hosts(
+    system: LinearSystem,
+    partition: Partition,
+    rows: Sequence[Rows],
+    facts: Sequence[RowFacts],
+    staleness: int | None,
+    directions: tuple[int, ...],
+    workers: int,
+) -> list[Host]:
+    """The blocks of ``system`` on ``workers`` hosts, as a cluster would place them."""
+    _, rhs, start = system.whole()
+    links = exchanges([f.needs for f in facts])
+    made = [
+        Block(p, rows[p], links[p], np.ascontiguousarray(rhs[:, i:j]), start[:, i:j],
+              staleness=staleness, directions=directions)
+        for p, (i, j) in enumerate(partition.ranges)
+    ]  # fmt: skip
+    owner = partition.shared_among(workers)
+    return [Host(block for block in made if owner[block.index] == h) for h in range(workers)]

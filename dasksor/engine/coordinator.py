@@ -115,13 +115,12 @@ class Run:
             report_interval=config.seconds("report-interval"),
             lease=config.seconds("lease"),
         )
-        mine = itemgetter(*blocks) if len(blocks) > 1 else lambda items: (items[blocks[0]],)
         return self._client.submit(
             run_host,
             plan,
-            list(mine(place.rows)),
-            list(mine(place.rhs)),
-            list(mine(place.start)),
+            [place.rows[p] for p in blocks],
+            [place.rhs[p] for p in blocks],
+            [place.start[p] for p in blocks],
             workers=[place.threads[host].address],
             key=f"{self.name}-host-{host}",
             pure=False,
@@ -221,17 +220,14 @@ class Run:
             for answer, _ in self._client.gather(futures):
                 answers.update(answer)
             x = np.concatenate([answers[p] for p in range(place.partition.nblocks)], axis=1)
-        total = Timings()
-        blocks: dict[int, Timings] = {}
+        swept: dict[int, Timings] = {}
         for report in reports:
-            total.add(report.timings)
-            blocks.update(report.blocks)
-        for timings in blocks.values():
-            total.add(timings)
+            swept.update(report.blocks)
+        blocks = [swept[p] for p in sorted(swept)]
         return Outcome(
             x,
-            total,
-            [blocks[p] for p in sorted(blocks)],
+            Timings.sum([*blocks, *(report.timings for report in reports)]),
+            blocks,
             messages=sum(report.messages for report in reports),
             bytes_sent=sum(report.bytes_sent for report in reports),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +28,14 @@ class Timings:
         finally:
             setattr(self, phase, getattr(self, phase) + time.perf_counter() - began)
 
+    @classmethod
+    def sum(cls, parts: Iterable[Timings]) -> Timings:
+        """All of ``parts`` together."""
+        total = cls()
+        for part in parts:
+            total.add(part)
+        return total
+
     def add(self, other: Timings) -> None:
         for phase, seconds in asdict(other).items():
             setattr(self, phase, getattr(self, phase) + seconds)
@@ -37,8 +45,8 @@ class Timings:
 class Outcome:
     """The answer of a run and what it took.
 
-    ``x`` has shape (nrhs, n): a NumPy array, or a Dask array that lives on the workers. ``hosts``
-    counts the tasks that swept, ``blocks`` maps each block to its own timings.
+    ``x`` has shape (nrhs, n): a NumPy array, or a Dask array that lives on the workers. ``blocks``
+    lists the timings of each block.
     """
 
     x: Any

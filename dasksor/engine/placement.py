@@ -79,7 +79,7 @@ def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Cli
     """
     partition = system.partition(nblocks)
     threads = threads[:nblocks]
-    owner = [p * len(threads) // nblocks for p in range(nblocks)]
+    owner = partition.shared_among(len(threads))
     placed: dict[str, list[Any]] = {"rows": [], "rhs": [], "start": []}
     for p, (start, stop) in enumerate(partition.ranges):
         address = threads[owner[p]].address

@@ -165,9 +165,7 @@ class Run:
         for ledger in ledgers.values():
             for p, timings in ledger.items():
                 blocks[p].add(timings)
-        total = Timings()
-        for timings in blocks:
-            total.add(timings)
+        total = Timings.sum(blocks)
         busy = total.compute + total.tests
         total.waiting = max(0.0, wall * len(self._placement.threads) - busy)
         if as_dask:

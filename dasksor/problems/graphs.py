@@ -13,6 +13,7 @@ from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 from scipy.sparse.csgraph import connected_components
 
 from dasksor.problems.building import positive
+from dasksor.rows import narrowed
 
 
 def pagerank(graph: Any, damping: float = 0.85) -> tuple[csr_array, np.ndarray]:
@@ -189,10 +190,7 @@ def _tidy(matrix: Any) -> csr_array:
     """Copy as csr: sorted, duplicates summed, 32-bit indices where they fit."""
     result = csr_array(matrix, dtype=np.float64, copy=True)
     result.sum_duplicates()
-    if max(*result.shape, result.nnz) < 2**31:
-        result.indices = result.indices.astype(np.int32, copy=False)
-        result.indptr = result.indptr.astype(np.int32, copy=False)
-    return result
+    return narrowed(result)
 
 
 def _links(matrix: Any) -> csr_array:
