@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dasksor.engine.snapshot import Snapshot
 from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
 from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
 
 NOTHING_HELD = -1
-NO_EPOCH = -1
 
 
 class Block:
@@ -69,10 +69,7 @@ class Block:
         self._scale = np.zeros(rows.size)
         self._held = dict.fromkeys(exchange.neighbours, NOTHING_HELD)
         self._order: Order | None = None
-        self._epoch = NO_EPOCH
-        self._snapshot: np.ndarray | None = None
-        self._halos: dict[int, dict[int, Halo]] = {}
-        self._awaited: set[int] = set()
+        self._snapshot = Snapshot(index, exchange)
         self._taken = (0, 0.0, 0.0)
         self._piece: Piece | None = None
         self._measured: dict[int, np.ndarray] = {}
@@ -112,7 +109,7 @@ class Block:
     @property
     def can_measure(self) -> bool:
         """Whether the snapshot has every halo it needs and waits for its residual."""
-        return self._snapshot is not None and not self._awaited
+        return self._snapshot.is_complete
 
     def sweep(self) -> None:
         """Make one pass over the rows and publish."""
@@ -125,12 +122,10 @@ class Block:
 
     def measure(self) -> None:
         """Report the exact residual of the snapshot; its vector is kept for the answer."""
-        assert self._snapshot is not None
-        y = self._snapshot
+        epoch, y = self._snapshot.epoch, self._snapshot.release()
         residual = residual_norms(self._rows, y, self._b)
-        self._measured[self._epoch] = y[:, self._own].copy()
-        self._snapshot = None
-        self._piece = Piece(self.index, self._epoch, *self._taken, residual, norms(self._b))
+        self._measured[epoch] = y[:, self._own].copy()
+        self._piece = Piece(self.index, epoch, *self._taken, residual, norms(self._b))
         self.outbox.append(self._piece)
 
     def repeat(self) -> None:
@@ -146,9 +141,7 @@ class Block:
                 self._held[message.source] = message.version
                 self._x[:, self.exchange.takes[message.source]] = message.values
         elif isinstance(message, Halo):
-            if message.epoch >= self._epoch:
-                self._halos.setdefault(message.epoch, {})[message.source] = message
-                self._fill_halos()
+            self._snapshot.receive(message)
         elif self._order is None or message.number > self._order.number:
             self._obey(message)
         elif message == self._order:
@@ -167,37 +160,19 @@ class Block:
 
     def _snapshot_if_due(self) -> None:
         order = self._order
-        if order is None or order.epoch <= self._epoch or order.at not in (None, self.version):
+        if order is None or order.at not in (None, self.version):
             return
-        self._epoch = order.epoch
-        self._taken = (self.version, self.change, self.before)
-        self._snapshot = self._x.copy()
-        needed = {q for q, place in self.exchange.takes.items() if place.stop > place.start}
-        self._awaited = needed - {self.index}
-        self._halos = {e: halos for e, halos in self._halos.items() if e >= self._epoch}
-        self._send_halos(self.own)
-        self._fill_halos()
-
-    def _send_halos(self, y: np.ndarray) -> None:
-        for q in self.exchange.neighbours:
-            values = y[:, self.exchange.gives[q]].copy()
-            if values.size:
-                self.outbox.append(Halo(self.index, q, self._epoch, values))
+        if order.epoch > self._snapshot.epoch:
+            self._taken = (self.version, self.change, self.before)
+            self.outbox += self._snapshot.take(order.epoch, self._x.copy(), self._own)
 
     def _repeat_snapshot(self) -> None:
         """An order that comes again says that halos or the piece have been lost."""
-        if self._snapshot is not None:
-            self._send_halos(self._snapshot[:, self._own])
-        elif self._piece is not None and self._epoch in self._measured:
-            self._send_halos(self._measured[self._epoch])
-            self.outbox.append(self._piece)
-
-    def _fill_halos(self) -> None:
-        if self._snapshot is None:
-            return
-        for q, halo in self._halos.get(self._epoch, {}).items():
-            self._snapshot[:, self.exchange.takes[q]] = halo.values
-            self._awaited.discard(q)
+        snapshot = self._snapshot
+        if snapshot.vector is not None:
+            self.outbox += snapshot.halos(snapshot.vector[:, self._own])
+        elif self._piece is not None and snapshot.epoch in self._measured:
+            self.outbox += [*snapshot.halos(self._measured[snapshot.epoch]), self._piece]
 
     # Helpers
 
