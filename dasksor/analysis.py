@@ -24,6 +24,13 @@ class RowFacts:
         ``max_i sum_{j != i} |a_ij| / |a_ii|``; below 1: strictly diagonally dominant.
     coupling : float
         The same sum over columns of other blocks only.
+    asymmetry : float
+        Over the rows ``i`` here, ``sum u_i (A v)_i - v_i (A u)_i`` for two fixed vectors of
+        scattered entries in [-1, 1]. Over all rows it is 0 for a symmetric matrix.
+    weight : float
+        ``sum |a_ij|``, the scale of `asymmetry`.
+    positive : bool
+        Whether the whole diagonal is positive.
     needs : dict
         Which unknowns of which block the rows read (see `dasksor.partition.exchanges`).
     """
@@ -31,6 +38,9 @@ class RowFacts:
     entries: int
     dominance: float
     coupling: float
+    asymmetry: float
+    weight: float
+    positive: bool
     needs: dict[int, slice | np.ndarray]
 
 
@@ -46,6 +56,9 @@ def row_facts(rows: Rows, partition: Partition) -> RowFacts:
         entries,
         dominance=float(np.max((total - diagonal) / diagonal)),
         coupling=float(np.max(np.maximum(total - inside, 0.0) / diagonal)),
+        asymmetry=_asymmetry(rows),
+        weight=float(total.sum()),
+        positive=bool((rows.diagonal > 0.0).all()),
         needs=needs,
     )
 
@@ -65,6 +78,22 @@ def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
         total[i] = weights.sum(dtype=np.float64)
         inside[i] = weights[rows.own : rows.own + rows.size].sum(dtype=np.float64)
     return total, inside
+
+
+def _asymmetry(rows: Rows) -> float:
+    u, v = np.sin(1.7 * rows.columns + 0.3), np.cos(0.9 * rows.columns)
+    own = slice(rows.own, rows.own + rows.size)
+    minus_au, minus_av = np.empty((2, rows.size))
+    zero = np.zeros(rows.size)
+    rows.residual(u, zero, minus_au)
+    rows.residual(v, zero, minus_av)
+    return float(v[own] @ minus_au - u[own] @ minus_av)
+
+
+def could_be_positive_definite(facts: Sequence[RowFacts]) -> bool:
+    """Whether ``A`` is symmetric, as a random test sees it, with a positive diagonal."""
+    asymmetry = abs(sum(f.asymmetry for f in facts))
+    return asymmetry <= 1e-13 * sum(f.weight for f in facts) and all(f.positive for f in facts)
 
 
 def worst(facts: Sequence[RowFacts]) -> tuple[float, float]:

@@ -6,7 +6,8 @@ import os
 
 from dasksor import config
 from dasksor import omega as relaxation
-from dasksor.analysis import RowFacts, jacobi_bound, worst
+from dasksor.analysis import RowFacts, could_be_positive_definite, jacobi_bound, worst
+from dasksor.engine.method import Method
 from dasksor.options import AUTO, Options
 from dasksor.system import LinearSystem
 
@@ -56,12 +57,38 @@ def choose_staleness(wanted: int | str | None, facts: list[RowFacts], nthreads: 
     return 0
 
 
+def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Method:
+    """How asynchronous blocks work: free sweeps are accelerated where the matrix allows it.
+
+    Raises
+    ------
+    ValueError
+        Acceleration is asked for and the matrix cannot be symmetric positive definite.
+    """
+    directions, accelerate = options.directions, options.accelerate
+    staleness = choose_staleness(options.staleness, facts, nthreads)
+    suitable = could_be_positive_definite(facts)
+    if accelerate == "cg" and not suitable:
+        raise ValueError(
+            "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
+            "leave accelerate out"
+        )
+    if accelerate == "cg" or (accelerate == AUTO and staleness is None and suitable):
+        # Forward and backward: half the cycles that two passes in one direction need.
+        there_and_back = directions if len(directions) == 2 else (directions[0], -directions[0])
+        return Method(None, there_and_back, accelerated=True)
+    return Method(staleness, directions)
+
+
 def choose_omega(
-    options: Options, system: LinearSystem, facts: list[RowFacts], staleness: int | None
+    options: Options, system: LinearSystem, facts: list[RowFacts], method: Method
 ) -> relaxation.Relaxation:
     """The given omega, or the way to find one that suits the sweeps."""
+    staleness = method.staleness
     if options.omega != AUTO:
         return relaxation.Given(float(options.omega))
+    if method.accelerated:
+        return relaxation.Cautious(1.0, "proven")
     if staleness == 0 and len(options.directions) == 1:
         return relaxation.Estimated()
     bound, coupling = worst(facts)

@@ -70,13 +70,58 @@ class Entries(NamedTuple):
     values: np.ndarray
 
 
+class BlockOfCoarse:
+    """One block's part of the coarse space.
+
+    Parameters
+    ----------
+    rows : Rows
+    own : slice
+        Where the block's own unknowns are in its local vector.
+    numbers : ndarray
+        The number of the aggregate of each local unknown.
+    """
+
+    def __init__(self, rows: Rows, own: slice, numbers: np.ndarray) -> None:
+        self._columns, group = np.unique(numbers, return_inverse=True)
+        self._product = rows.summed(group, self._columns.size)
+        self._group = group[own]
+        inside, self._member = np.unique(self._group, return_inverse=True)
+        self.members = self._columns[inside]
+        self._place = np.zeros(0, dtype=np.int64)
+
+    def entries(self) -> Entries:
+        """The block's rows of ``Z'AZ``."""
+        size = self._member.size
+        restriction = sp.csr_array(
+            (np.ones(size), (self._member, np.arange(size))), shape=(self.members.size, size)
+        )
+        found = sp.coo_array(restriction @ self._product)
+        rows, columns = found.coords
+        return Entries(self.members[rows], self._columns[columns], found.data)
+
+    def locate(self, members: np.ndarray) -> None:
+        """Remember where this block's aggregates are among all ``members``."""
+        self._place = np.searchsorted(members, self._columns)
+
+    def summed(self, vectors: np.ndarray) -> np.ndarray:
+        """``Z'v`` over `members` for each of the ``vectors``, shape (nrhs, size)."""
+        count = self.members.size
+        return np.array([np.bincount(self._member, v, minlength=count) for v in vectors])
+
+    def correction(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The block's parts of ``Z c`` and ``A Z c``, ``c`` of shape (nrhs, all members)."""
+        near = c[:, self._place]
+        return near[:, self._group], (self._product @ near.T).T
+
+
 class CoarseSpace:
     """``E = Z'AZ``, factorised.
 
     Attributes
     ----------
     members : ndarray
-        The aggregates, ascending: vectors of the coarse space have one entry for each.
+        The numbers of all aggregates, ascending: coarse vectors have one entry for each.
     """
 
     def __init__(self, parts: list[Entries]) -> None:
@@ -108,12 +153,9 @@ class CoarseSpace:
         """``E c``, both of shape (nrhs, members)."""
         return (self._matrix @ c.T).T
 
-    def gathered(self, parts: list[tuple[np.ndarray, np.ndarray]], nrhs: int) -> np.ndarray:
-        """One coarse vector from parts ``(members, values of shape (nrhs, members))``."""
-        result = np.zeros((nrhs, self.members.size))
-        for members, values in parts:
-            result[:, np.searchsorted(self.members, members)] = values
-        return result
+    def place(self, members: np.ndarray) -> np.ndarray:
+        """Where ``members`` are in vectors of the coarse space."""
+        return np.searchsorted(self.members, members)
 
 
 def _fills_up(matrix: sp.csr_array) -> bool:

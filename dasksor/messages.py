@@ -5,6 +5,7 @@ Of two messages with the same `slot`, the one of higher `age` says all that the 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,52 @@ class Order(NamedTuple):
         return self.number
 
 
+class Cut(Enum):
+    """Which vector the snapshot at the end of a cycle freezes."""
+
+    AGGREGATES = "the numbers of the aggregates, as a vector"
+    ITERATE = "the iterate, to measure its residual"
+    CORRECTION = "what the sweeps made of the residual, to find the next direction"
+
+
+class Step(NamedTuple):
+    """A step of flexible conjugate gradients: everything of shape (nrhs, ...).
+
+    The new direction is ``z + Z coarse - sum_i conjugate[i] p_i`` over the directions kept, oldest
+    first, and ``length`` the step along it.
+    """
+
+    coarse: np.ndarray
+    conjugate: list[np.ndarray]
+    length: np.ndarray
+
+
+class Cycle(NamedTuple):
+    """From the monitor to every host of an accelerated run; a higher ``number`` replaces others.
+
+    Make ``step``, then up to ``passes`` passes over the correction, then take snapshot ``epoch`` of
+    ``cut``. ``members`` are the aggregates in the order of ``step.coarse``, said once. Snapshot
+    ``keep`` is the best iterate so far.
+    """
+
+    number: int
+    epoch: int
+    cut: Cut
+    passes: int
+    omega: float
+    step: Step | None
+    members: np.ndarray | None
+    keep: int
+
+    @property
+    def slot(self) -> tuple:
+        return (Cycle,)
+
+    @property
+    def age(self) -> int:
+        return self.number
+
+
 class Stop(NamedTuple):
     """From the monitor to every host: return snapshot ``keep`` (None: nothing) and end."""
 
@@ -104,6 +151,36 @@ class Piece(NamedTuple):
     rhs: np.ndarray
 
 
+class CoarsePart(NamedTuple):
+    """From a block to the monitor: its entries of the coarse matrix ``Z'AZ``."""
+
+    block: int
+    epoch: int
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+
+class Moments(NamedTuple):
+    """From a block to the monitor: its parts of the inner products of one cycle.
+
+    ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions kept: arrays of
+    shape (nrhs,), ``zq`` one for each direction, and ``coarse = Z'(r - A z)``, ``coarse_r = Z'r``
+    over ``members``, the block's aggregates, of shape (nrhs, members).
+    """
+
+    block: int
+    epoch: int
+    version: int
+    zr: np.ndarray
+    zaz: np.ndarray
+    zq: list[np.ndarray]
+    residual: np.ndarray
+    members: np.ndarray
+    coarse: np.ndarray
+    coarse_r: np.ndarray
+
+
 class Progress(NamedTuple):
     """From a host to the monitor: how many passes each of its blocks has done."""
 
@@ -112,4 +189,5 @@ class Progress(NamedTuple):
 
 
 Peer = Slice | Halo
-Command = Order | Stop
+Command = Order | Cycle | Stop
+Report = Hello | Piece | CoarsePart | Moments | Progress

@@ -16,6 +16,7 @@ from dasksor.rows import BACKWARD, FORWARD
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "sync", "async")
+ACCELERATIONS = (AUTO, "cg", None)
 MAILBOXES = (AUTO, "memory", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -27,6 +28,7 @@ MEANING = {
     "blocks": ("sync", "async"),
     "staleness": ("async",),
     "mailbox": ("async",),
+    "accelerate": ("async",),
     "client": (AUTO, "sync", "async"),
 }
 
@@ -41,6 +43,7 @@ class Options:
     directions: tuple[int, ...]
     blocks: int | None
     staleness: int | str | None
+    accelerate: str | None
     mailbox: str
     client: Client | None
     callback: Callable[[Measurement], object] | None
@@ -59,6 +62,7 @@ class Options:
         sweep: str,
         blocks: int | None,
         staleness: int | str | None,
+        accelerate: str | None,
         mailbox: str,
         client: Client | None,
         callback: Callable[[Measurement], object] | None,
@@ -72,16 +76,23 @@ class Options:
         """
         check_choice("mode", mode, MODES)
         check_choice("sweep", sweep, tuple(DIRECTIONS))
+        check_choice("accelerate", accelerate, ACCELERATIONS)
         check_choice("mailbox", mailbox, MAILBOXES)
         if omega != AUTO:
             check_omega(omega)
         if blocks is not None:
             blocks = check_blocks(blocks, n)
         _check_staleness(staleness)
+        if accelerate == "cg" and staleness not in (None, AUTO):
+            raise ValueError(
+                f"accelerate='cg' sweeps without waiting, got staleness={staleness!r}: "
+                "leave staleness out, or use accelerate=None for plain relaxation"
+            )
         _check_meaning(
             mode,
             blocks=blocks is not None,
             staleness=staleness != AUTO,
+            accelerate=accelerate != AUTO,
             mailbox=mailbox != AUTO,
             client=client is not None,
         )
@@ -90,8 +101,10 @@ class Options:
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {type(callback).__name__}")
         limits = _checked_limits(n, rtol, atol, maxiter, timeout)
-        directions = DIRECTIONS[sweep]
-        return cls(limits, mode, omega, directions, blocks, staleness, mailbox, client, callback)
+        return cls(
+            limits, mode, omega, DIRECTIONS[sweep], blocks, staleness, accelerate, mailbox, client,
+            callback,
+        )  # fmt: skip
 
 
 def _checked_limits(
@@ -130,10 +143,11 @@ def check_blocks(blocks: Any, n: int) -> int:
     return int(blocks)
 
 
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a word that is not among ``choices``."""
+def check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
+    """Refuse what is not among ``choices``."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+        known = ", ".join(map(str, choices))
+        raise ValueError(f"{name} must be one of {known}; got {value!r}")
 
 
 def _check_staleness(staleness: Any) -> None:

@@ -45,6 +45,8 @@ class Result:
         ``"sequential"``, ``"sync"`` or ``"async"``, and `reason` says why.
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
+    accelerate : str or None
+        ``"cg"`` where sweeps gave directions for conjugate gradients.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     mailbox : str or None
@@ -72,6 +74,7 @@ class Result:
     mode: str
     reason: str
     staleness: int | None
+    accelerate: str | None
     blocks: int
     workers: int
     mailbox: str | None
@@ -124,6 +127,7 @@ class Result:
             "mode": self.mode,
             "reason": self.reason,
             "staleness": self.staleness,
+            "accelerate": self.accelerate,
             "blocks": self.blocks,
             "workers": self.workers,
             "mailbox": self.mailbox,
@@ -137,6 +141,8 @@ class Result:
         worst = float(np.max(self.residual_norm))
         origin = "" if self.omega_origin == "given" else f" ({self.omega_origin})"
         staleness = "exact" if self.staleness == 0 else f"staleness {self.staleness}"
+        if self.accelerate:
+            staleness += f", accelerated by {self.accelerate}"
         where = "one thread" if self.mode == "sequential" else f"{self.workers} threads"
         blocks = "one block" if self.blocks == 1 else f"{self.blocks} blocks"
         lines = [

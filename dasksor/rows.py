@@ -39,6 +39,8 @@ class Rows(Protocol):
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None: ...
 
+    def summed(self, groups: np.ndarray, count: int) -> Any: ...
+
 
 @dataclass(frozen=True)
 class CsrRows:
@@ -61,6 +63,13 @@ class CsrRows:
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         csr.residual(self.indptr, self.indices, self.data, b, x, r)
+
+    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
+        """The rows with the columns of each group added up: ``A Z``, as a matrix."""
+        entries = (self.data, groups[self.indices], self.indptr)
+        result = sp.csr_array(entries, shape=(self.size, count), copy=True)
+        result.sum_duplicates()
+        return result
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,13 @@ class DenseRows:
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         dense.residual(self.values, b, x, self.own, r)
+
+    def summed(self, groups: np.ndarray, count: int) -> np.ndarray:
+        """As `CsrRows.summed`."""
+        result = np.zeros((self.size, count))
+        for g in range(count):
+            result[:, g] = self.values[:, groups == g].sum(axis=1)
+        return result
 
 
 @sizeof.register(CsrRows)
@@ -123,6 +139,11 @@ def norms(vectors: np.ndarray) -> np.ndarray:
     vector becomes 0, which any tolerance accepts.
     """
     return np.array([nrm2(vector) for vector in vectors])
+
+
+def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The inner product of each row of ``a`` with the same row of ``b``."""
+    return np.einsum("ji,ji->j", a, b)
 
 
 def joined(parts: Iterable[np.ndarray]) -> np.ndarray:

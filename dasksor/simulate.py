@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from dasksor.analysis import RowFacts, row_facts
-from dasksor.choices import choose_omega, choose_staleness
-from dasksor.engine.block import Block
+from dasksor.choices import choose_method, choose_omega
 from dasksor.engine.course import Course
 from dasksor.engine.host import Host
-from dasksor.engine.monitor import Monitor
+from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.virtual import Step, VirtualRun, Weather
 from dasksor.options import AUTO, Options, check_blocks
@@ -64,6 +63,7 @@ def simulate(
     seed: int = 0,
     blocks: int | None = None,
     staleness: int | str | None = AUTO,
+    accelerate: str | None = AUTO,
     omega: float | str = AUTO,
     sweep: str = "forward",
     rtol: float = 1e-5,
@@ -78,7 +78,7 @@ def simulate(
 
     Parameters
     ----------
-    A, b, x0, blocks, staleness, omega, sweep, rtol, atol, maxiter
+    A, b, x0, blocks, staleness, accelerate, omega, sweep, rtol, atol, maxiter
         As for `dasksor.solve`; ``A`` and ``b`` from NumPy or scipy. Two blocks for each worker
         by default.
     workers : int
@@ -120,7 +120,8 @@ def simulate(
             raise ValueError(f"{name} must lie in [0, 1), got {share}")
     options = Options.checked(
         system.n, rtol=rtol, atol=atol, maxiter=maxiter, timeout=None, mode="async", omega=omega,
-        sweep=sweep, blocks=blocks, staleness=staleness, mailbox=AUTO, client=None, callback=None,
+        sweep=sweep, blocks=blocks, staleness=staleness, accelerate=accelerate,
+        mailbox=AUTO, client=None, callback=None,
     )  # fmt: skip
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)
@@ -137,12 +138,12 @@ def simulate(
     partition = system.partition(nblocks)
     rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
     facts = [row_facts(block, partition) for block in rows]
-    bound = choose_staleness(options.staleness, facts, workers)
-    course = Course(options.limits, choose_omega(options, system, facts, bound))
+    method = choose_method(options, facts, workers)
+    course = Course(options.limits, choose_omega(options, system, facts, method))
     entries = np.array([f.entries for f in facts], dtype=float)
     run = VirtualRun(
-        _hosts(system, partition, rows, facts, bound, options.directions, workers),
-        Monitor(course, nblocks, passes=len(options.directions), exact=bound == 0),
+        _hosts(system, partition, rows, facts, method, workers),
+        method.monitor(course, nblocks),
         (sweep_time * entries / entries.sum()).tolist(),
         weather,
         np.random.default_rng(seed),
@@ -155,8 +156,8 @@ def simulate(
     outcome = Outcome(x, Timings.sum(spent), spent, run.messages, run.bytes_sent)
     result = result_of(
         system, options, course, outcome, began, setup,
-        mode="async", reason="simulated", staleness=bound, blocks=nblocks, workers=workers,
-        mailbox="virtual",
+        mode="async", reason="simulated", staleness=method.staleness,
+        accelerate=method.acceleration, blocks=nblocks, workers=workers, mailbox="virtual",
     )  # fmt: skip
     return Simulation(result, run.now, run.trace, run.lost)
 
@@ -166,17 +167,18 @@ def _hosts(
     partition: Partition,
     rows: Sequence[Rows],
     facts: Sequence[RowFacts],
-    staleness: int | None,
-    directions: tuple[int, ...],
+    method: Method,
     workers: int,
 ) -> list[Host]:
     """The blocks of ``system`` on ``workers`` hosts, as a cluster would place them."""
     _, rhs, start = system.whole()
     links = exchanges([f.needs for f in facts])
-    made = [
-        Block(p, rows[p], links[p], np.ascontiguousarray(rhs[:, i:j]), start[:, i:j],
-              staleness=staleness, directions=directions)
-        for p, (i, j) in enumerate(partition.ranges)
-    ]  # fmt: skip
+    made = method.blocks(
+        range(partition.nblocks),
+        rows,
+        links,
+        [np.ascontiguousarray(rhs[:, i:j]) for i, j in partition.ranges],
+        [start[:, i:j] for i, j in partition.ranges],
+    )
     owner = partition.shared_among(workers)
     return [Host(block for block in made if owner[block.index] == h) for h in range(workers)]

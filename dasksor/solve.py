@@ -10,10 +10,11 @@ import dask.array as da
 from distributed import Client
 
 from dasksor.analysis import row_facts
-from dasksor.choices import choose_blocks, choose_mode, choose_omega, choose_staleness
+from dasksor.choices import choose_blocks, choose_method, choose_mode, choose_omega
 from dasksor.clusters import cluster_for, current_client
 from dasksor.engine import coordinator, placement, sequential, synchronous
 from dasksor.engine.course import Course, Measurement
+from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.errors import NotConverged
 from dasksor.options import AUTO, Options
@@ -36,6 +37,7 @@ def solve(
     sweep: str = "forward",
     blocks: int | None = None,
     staleness: int | str | None = AUTO,
+    accelerate: str | None = AUTO,
     mailbox: str = AUTO,
     client: Client | None = None,
     timeout: float | None = None,
@@ -76,6 +78,11 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
+    accelerate : {"auto", "cg", None}
+        For mode "async": ``"cg"`` makes every two passes of free sweeps, with a coarse correction,
+        a direction of flexible conjugate gradients, for symmetric positive definite ``A``.
+        ``None`` is plain relaxation. ``"auto"``: "cg" where `staleness` is None and ``A`` is
+        symmetric with a positive diagonal.
     mailbox : {"auto", "memory", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, messages
         from worker to worker, or the scheduler's Variables. "auto": for each pair the fastest.
@@ -119,6 +126,7 @@ def solve(
         sweep=sweep,
         blocks=blocks,
         staleness=staleness,
+        accelerate=accelerate,
         mailbox=mailbox,
         client=client,
         callback=callback,
@@ -139,14 +147,16 @@ def _solve_here(system: LinearSystem, request: Options, reason: str, began: floa
     matrix, rhs, start = system.whole()
     rows = prepare_rows(matrix, 0)
     facts = [row_facts(rows, Partition((0, system.n)))]
-    course = Course(request.limits, choose_omega(request, system, facts, 0), request.callback)
+    method = Method(0, request.directions)
+    course = Course(request.limits, choose_omega(request, system, facts, method), request.callback)
     setup = time.perf_counter() - began
     outcome = sequential.run(rows, rhs, start, course, request.directions)
     if isinstance(system.rhs, da.Array):
         outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
     return result_of(
         system, request, course, outcome, began, setup,
-        mode="sequential", reason=reason, staleness=0, blocks=1, workers=1, mailbox=None,
+        mode="sequential", reason=reason, staleness=0, accelerate=None,
+        blocks=1, workers=1, mailbox=None,
     )  # fmt: skip
 
 
@@ -162,10 +172,11 @@ def _solve_there(
     threads = placement.worker_threads(client)
     nblocks = request.blocks or choose_blocks(system, mode, len(threads))
     placed = placement.place(system, nblocks, threads, client)
-    staleness = (
-        0 if mode == "sync" else choose_staleness(request.staleness, placed.facts, len(threads))
-    )
-    omega = choose_omega(request, system, placed.facts, staleness)
+    if mode == "sync":
+        method = Method(0, request.directions)
+    else:
+        method = choose_method(request, placed.facts, len(threads))
+    omega = choose_omega(request, system, placed.facts, method)
     course = Course(request.limits, omega, request.callback)
     # Our own cluster ends with this call, and an answer left on it would end with it.
     as_dask = isinstance(system.rhs, da.Array)
@@ -180,8 +191,7 @@ def _solve_there(
             placed,
             course,
             client,
-            staleness=staleness,
-            directions=request.directions,
+            method=method,
             mailbox=request.mailbox,
         )
         mailbox = ", ".join(run.mailboxes) or None
@@ -190,7 +200,8 @@ def _solve_there(
         outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
     return result_of(
         system, request, course, outcome, began, setup,
-        mode=mode, reason=reason, staleness=staleness, blocks=nblocks,
+        mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
+        blocks=nblocks,
         workers=len(placed.threads), mailbox=mailbox,
     )  # fmt: skip
 

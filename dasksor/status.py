@@ -13,6 +13,7 @@ class Status(Enum):
     TIMEOUT = "the time limit was reached before the residual met the tolerance"
     STAGNATED = "the residual stopped falling before it met the tolerance"
     DIVERGED = "the residual grew beyond 10,000 times its start, or is not finite"
+    INDEFINITE = "a direction with x'Ax < 0 was found: A is not positive definite, as cg needs it"
     STOPPED = "the callback or the user stopped the solve"
 
     @property
@@ -20,4 +21,4 @@ class Status(Enum):
         """The sign that scipy's ``info`` has: 0 converged, 1 out of sweeps or time, -1 failed."""
         if self is Status.CONVERGED:
             return 0
-        return -1 if self is Status.DIVERGED else 1
+        return -1 if self in (Status.DIVERGED, Status.INDEFINITE) else 1

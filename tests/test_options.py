@@ -22,6 +22,7 @@ DEFAULTS = {
     "sweep": "forward",
     "blocks": None,
     "staleness": "auto",
+    "accelerate": "auto",
     "mailbox": "auto",
     "client": None,
     "callback": None,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from dasksor.engine.snapshot import Snapshot
-from dasksor.messages import Halo, Order, Piece, Slice
+from dasksor.messages import Cycle, Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
 from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
 
@@ -87,6 +87,11 @@ class Block:
     # What may be done next
 
     @property
+    def never_waits(self) -> bool:
+        """Whether any age of old values will do."""
+        return self.staleness is None
+
+    @property
     def ready(self) -> bool:
         """Whether the next pass may begin."""
         k = self.version + 1
@@ -134,7 +139,7 @@ class Block:
 
     # What comes in
 
-    def receive(self, message: Slice | Halo | Order) -> None:
+    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
         """Take a message; older and repeated ones change nothing."""
         if isinstance(message, Slice):
             if message.version > self._held[message.source]:
@@ -142,6 +147,8 @@ class Block:
                 self._x[:, self.exchange.takes[message.source]] = message.values
         elif isinstance(message, Halo):
             self._snapshot.receive(message)
+        elif isinstance(message, Cycle):
+            raise TypeError("cycles are for accelerated blocks")
         elif self._order is None or message.number > self._order.number:
             self._obey(message)
         elif message == self._order:

@@ -18,7 +18,7 @@ from distributed import Client, Future, Queue, Variable
 from dasksor import config
 from dasksor.engine.course import Course
 from dasksor.engine.futures import raise_failures, settle
-from dasksor.engine.monitor import Monitor
+from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
 from dasksor.engine.tasks import HostPlan, HostReport, run_host
@@ -43,21 +43,15 @@ class Run:
         course: Course,
         client: Client,
         *,
-        staleness: int | None,
-        directions: tuple[int, ...],
+        method: Method,
         mailbox: str,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
         sites = [placement.sites[thread.address] for thread in placement.threads]
         self._routes = [routes_from(here, sites, mailbox) for here in sites]
         self._placement, self._client = placement, client
-        self._monitor = Monitor(
-            course,
-            placement.partition.nblocks,
-            passes=len(directions),
-            exact=staleness == 0,
-        )
-        self._staleness, self._directions = staleness, directions
+        self._monitor = method.monitor(course, placement.partition.nblocks)
+        self._method = method
         self._hosts = range(len(placement.threads))
         self._orders = [f"{self.name}-orders-{host}" for host in self._hosts]
         self._reports = f"{self.name}-reports"
@@ -106,8 +100,7 @@ class Run:
             owner=tuple(place.owner),
             blocks=tuple(blocks),
             exchanges=tuple(place.exchanges[p] for p in blocks),
-            staleness=self._staleness,
-            directions=self._directions,
+            method=self._method,
             routes=self._routes[host],
             addresses=tuple(thread.address for thread in place.threads),
             queues=tuple(self._orders),

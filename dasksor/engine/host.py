@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from dasksor.engine.block import Block
+from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.outcome import Timings
-from dasksor.messages import Halo, Order, Piece, Slice
+from dasksor.messages import Cycle, Halo, Order, Report, Slice
 
 LOCAL_SWEEPS = 10
 
@@ -20,11 +21,11 @@ class Host:
     reports for the monitor in `reports`; `at_work` is the block of the last `step`.
     """
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, blocks: Iterable[Block | CycleBlock]) -> None:
         self.blocks = {block.index: block for block in blocks}
         self.timings = {p: Timings() for p in self.blocks}
         self.outgoing: list[Slice | Halo] = []
-        self.reports: list[Piece] = []
+        self.reports: list[Report] = []
         self.at_work = -1
         self._abroad = {
             p: [q for q in block.exchange.neighbours if q not in self.blocks]
@@ -43,9 +44,9 @@ class Host:
         """Each block's part of snapshot ``epoch``."""
         return {p: block.measured(epoch) for p, block in self.blocks.items()}
 
-    def receive(self, message: Slice | Halo | Order) -> None:
+    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
         """Hand an order to every block, and anything else to the block it is meant for."""
-        if isinstance(message, Order):
+        if isinstance(message, Order | Cycle):
             for block in self.blocks.values():
                 block.receive(message)
                 self._deliver(block)
@@ -79,24 +80,24 @@ class Host:
         self._deliver(block)
         return True
 
-    def _turn(self, block: Block) -> tuple[int, bool]:
+    def _turn(self, block: Block | CycleBlock) -> tuple[int, bool]:
         """The block that is furthest behind; those that other hosts wait for may lead a little."""
         abroad = bool(self._abroad[block.index])
-        lead = len(self.blocks) if abroad and block.staleness is not None else 0
+        lead = len(self.blocks) if abroad and not block.never_waits else 0
         return block.version - lead, not abroad
 
-    def _may_go_on(self, block: Block) -> bool:
+    def _may_go_on(self, block: Block | CycleBlock) -> bool:
         """Without news from other hosts, more than a few sweeps only solve for old values."""
-        if block.staleness is not None:
+        if not block.never_waits:
             return True
         if all(self.blocks[p].has_finished(q) for p, far in self._abroad.items() for q in far):
             return True
         return block.version < self._news[block.index] + LOCAL_SWEEPS
 
-    def _deliver(self, block: Block) -> None:
+    def _deliver(self, block: Block | CycleBlock) -> None:
         messages, block.outbox = block.outbox, []
         for message in messages:
-            if isinstance(message, Piece):
+            if not isinstance(message, Slice | Halo):
                 self.reports.append(message)
             elif message.target in self.blocks:
                 self.blocks[message.target].receive(message)

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from distributed import get_worker, secede
 
-from dasksor.engine.block import Block
 from dasksor.engine.host import Host
+from dasksor.engine.method import Method
 from dasksor.engine.outcome import Timings
 from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.routes import Mail
 from dasksor.mailbox.variables import Ring
-from dasksor.messages import Hello, Order, Piece, Progress, Stop
+from dasksor.messages import Cycle, Hello, Order, Progress, Report, Stop
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
@@ -40,8 +40,7 @@ class HostPlan:
     owner: tuple[int, ...]
     blocks: tuple[int, ...]
     exchanges: tuple[Exchange, ...]
-    staleness: int | None
-    directions: tuple[int, ...]
+    method: Method
     routes: tuple[str, ...]
     addresses: tuple[str, ...]
     queues: tuple[str, ...]
@@ -120,10 +119,7 @@ class _Shift:
         self, rows: Sequence[Rows], rhs: Sequence[np.ndarray], start: Sequence[np.ndarray]
     ) -> tuple[Answer, HostReport]:
         plan = self._plan
-        host = Host(
-            Block(p, r, e, b, x, staleness=plan.staleness, directions=plan.directions)
-            for p, r, e, b, x in zip(plan.blocks, rows, plan.exchanges, rhs, start, strict=True)
-        )
+        host = Host(plan.method.blocks(plan.blocks, rows, plan.exchanges, rhs, start))
         self._say([Hello(plan.host)])
         stop = self._await_first_order(host)
         while stop is None:
@@ -149,7 +145,7 @@ class _Shift:
         while True:
             messages = self._inbox.take(IDLE)
             self._check_lease()
-            if any(isinstance(message, Order | Stop) for message in messages):
+            if any(isinstance(message, Order | Cycle | Stop) for message in messages):
                 return self._distribute(host, messages)
             self._inbox.put(messages)
 
@@ -165,7 +161,7 @@ class _Shift:
         for target in {self._plan.owner[message.target] for message in outgoing}:
             batch = [m for m in outgoing if self._plan.owner[m.target] == target]
             self._mail.post(target, batch)
-        reports: list[Piece | Progress] = [*host.reports]
+        reports: list[Report] = [*host.reports]
         host.reports = []
         now = time.monotonic()
         # Short runs end between two reports of long ones: the interval grows with the run.
@@ -183,7 +179,7 @@ class _Shift:
         for message in messages:
             if isinstance(message, Stop):
                 return message
-            if isinstance(message, Order):
+            if isinstance(message, Order | Cycle):
                 self._heard = time.monotonic()
             host.receive(message)
         self._check_lease()

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dasksor.engine.conductor import Conductor
 from dasksor.engine.host import Host
 from dasksor.engine.monitor import Monitor
 from dasksor.mailbox.inbox import Inbox
-from dasksor.messages import Order, Progress, Stop
+from dasksor.messages import Cycle, Order, Progress, Stop
 
 MONITOR = -1
 
@@ -75,7 +76,7 @@ class VirtualRun:
     """
 
     hosts: Sequence[Host]
-    monitor: Monitor
+    monitor: Monitor | Conductor
     work: Sequence[float]
     weather: Weather
     rng: np.random.Generator
@@ -132,7 +133,7 @@ class VirtualRun:
             delay = weather.latency * (0.5 + 0.5 * self.rng.exponential())
             self._at(delay, to, message)
 
-    def _command(self, order: Order) -> None:
+    def _command(self, order: Order | Cycle) -> None:
         self._spoken = self.now
         for host in range(len(self.hosts)):
             self._send(host, order)
@@ -147,7 +148,7 @@ class VirtualRun:
             command: Any = self.monitor.tick(self.now)
         else:
             command = self.monitor.receive(report, self.now)
-        if isinstance(command, Order):
+        if isinstance(command, Order | Cycle):
             self._command(command)
             return None
         return command

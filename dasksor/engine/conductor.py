@@ -1,0 +1,179 @@
+"""The monitor of an accelerated run: from the blocks' inner products to the next step.
+
+A step corrects ``z`` on the coarse space, ``z + Z c`` with ``Z'AZ c = Z'(r - A z)``, makes it
+A-orthogonal to the directions kept, and goes along it as far as the energy norm of the error falls.
+All of it follows from the moments of one snapshot: one exchange with the blocks for each cycle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dasksor.coarse import CoarseSpace, Entries
+from dasksor.engine.course import Course
+from dasksor.engine.cycles import DIRECTIONS_KEPT
+from dasksor.messages import CoarsePart, Cut, Cycle, Moments, Piece, Progress, Step, Stop
+from dasksor.rows import dots, joined
+from dasksor.status import Status
+
+# A residual kept by recurrence drifts from the true one, which is measured at least this often.
+MEASURE_EVERY = 10
+
+
+@dataclass
+class _Direction:
+    """What the monitor keeps of ``p``: ``p'Ap`` of shape (nrhs,) and ``Z'Ap``."""
+
+    curvature: np.ndarray
+    coarse: np.ndarray
+
+
+class Conductor:
+    """Reports in, orders out; no input or output of its own, like `dasksor.engine.monitor.Monitor`.
+
+    Parameters
+    ----------
+    course : Course
+        Judges the measured residuals.
+    nblocks : int
+        How many reports make a snapshot.
+    directions : tuple of int
+        The passes of a cycle.
+    """
+
+    def __init__(self, course: Course, nblocks: int, directions: tuple[int, ...]) -> None:
+        self.course = course
+        omega = course.relaxation.omega
+        self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, 0)
+        self._nblocks, self._directions = nblocks, directions
+        self._reports: dict[int, Any] = {}
+        self._space: CoarseSpace | None = None
+        self._past: deque[_Direction] = deque(maxlen=DIRECTIONS_KEPT)
+        self._targets = np.zeros(0)
+        self._seen: deque[np.ndarray] = deque(maxlen=2)
+        self._unmeasured = 0
+        self._passes = 0.0
+        self._stopped = False
+        self._ending: Status | None = None
+
+    def receive(self, report: Any, now: float) -> Cycle | Stop | None:
+        """Take a report; return what every host has to be told, if anything."""
+        if self._stopped or isinstance(report, Progress):
+            return None
+        if report.epoch != self.order.epoch:
+            return None
+        self._reports[report.block] = report
+        if len(self._reports) < self._nblocks:
+            return None
+        # In the order of the blocks, so that sums do not depend on who reported first.
+        reports = [self._reports[p] for p in range(self._nblocks)]
+        self._reports = {}
+        if isinstance(report, CoarsePart):
+            return self._found(reports)
+        if isinstance(report, Piece):
+            return self._judge(reports, now)
+        return self._step(reports)
+
+    def tick(self, now: float) -> Stop | None:
+        """End the run when its time is over."""
+        limit = self.course.limits.timeout
+        if limit is None or now < limit or self._stopped:
+            return None
+        return self.stop(Status.TIMEOUT)
+
+    def stop(self, status: Status) -> Stop | None:
+        """End the run with the best iterate measured, or with the first when there is none yet."""
+        if not self.course.history:
+            self._ending = status
+            return None
+        self.course.status = self.course.status or status
+        self._stopped = True
+        return Stop(self.order.keep)
+
+    def _found(self, parts: list[CoarsePart]) -> Cycle:
+        self._space = CoarseSpace([Entries(p.rows, p.columns, p.values) for p in parts])
+        return self._give(Cut.ITERATE, members=self._space.members)
+
+    def _judge(self, pieces: list[Piece], now: float) -> Cycle | Stop:
+        norms, rhs_norms = joined(p.residual for p in pieces), joined(p.rhs for p in pieces)
+        self._passes = sum(p.version for p in pieces) / self._nblocks
+        limits = self.course.limits
+        self._targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
+        leg = self.course.measured(int(self._passes), norms, now, rhs_norms=rhs_norms)
+        if self.course.improved:
+            self.order = self.order._replace(keep=self.order.epoch)
+        if leg is not None and self._ending is not None:
+            self.course.status, leg = self._ending, None
+        if leg is None:
+            self._stopped = True
+            return Stop(self.order.keep)
+        self._unmeasured = 0
+        return self._give(Cut.CORRECTION)
+
+    def _step(self, reports: list[Moments]) -> Cycle | Stop:
+        assert self._space is not None
+        zr, zaz = np.sum([m.zr for m in reports], axis=0), np.sum([m.zaz for m in reports], axis=0)
+        rest, coarse_r = np.zeros((2, len(zr), self._space.members.size))
+        for m in reports:
+            place = self._space.place(m.members)
+            rest[:, place], coarse_r[:, place] = m.coarse, m.coarse_r
+        c = self._space.solve(rest)
+        image = self._space.times(c)
+        # With z + Z c in place of z, and Z'A z = Z'r - rest.
+        zr = zr + dots(c, coarse_r)
+        zaz = zaz + 2.0 * dots(c, coarse_r - rest) + dots(c, image)
+        if not (np.isfinite(zr).all() and np.isfinite(zaz).all()):
+            return self._fail(Status.DIVERGED)
+        if (zaz < 0.0).any():
+            return self._fail(Status.INDEFINITE)
+        conjugate, curvature = [], zaz
+        coarse = coarse_r - rest + image
+        for i, old in enumerate(self._past):
+            zq = np.sum([m.zq[i] for m in reports], axis=0) + dots(c, old.coarse)
+            beta = _ratio(zq, old.curvature)
+            conjugate.append(beta)
+            curvature = curvature - beta * zq
+            coarse = coarse - beta[:, None] * old.coarse
+        # Next to nothing left of the correction: its rounding errors are no direction.
+        curvature = np.where(curvature > 1e-12 * zaz, curvature, 0.0)
+        self._past.append(_Direction(curvature, coarse))
+        step = Step(c, conjugate, _ratio(zr, curvature))
+        self._seen.append(joined(m.residual for m in reports))
+        self._unmeasured += 1
+        self._passes = sum(m.version for m in reports) / self._nblocks
+        return self._give(Cut.ITERATE if self._is_time_to_measure() else Cut.CORRECTION, step=step)
+
+    def _is_time_to_measure(self) -> bool:
+        """Whether the residual, falling as before, meets the tolerance after the present step."""
+        if self._unmeasured >= MEASURE_EVERY or self._passes >= self.course.limits.maxiter:
+            return True
+        if len(self._seen) < 2:
+            return False
+        before, seen = self._seen
+        ahead = seen * np.minimum(1.0, _ratio(seen, before))
+        return bool((ahead <= self._targets).all())
+
+    def _fail(self, status: Status) -> Stop:
+        self.course.status = status
+        self._stopped = True
+        return Stop(self.order.keep)
+
+    def _give(
+        self, cut: Cut, *, step: Step | None = None, members: np.ndarray | None = None
+    ) -> Cycle:
+        left = self.course.limits.maxiter - int(self._passes)
+        passes = min(len(self._directions), left) if cut is Cut.CORRECTION else 0
+        number, epoch = self.order.number + 1, self.order.epoch + 1
+        self.order = self.order._replace(
+            number=number, epoch=epoch, cut=cut, passes=passes, step=step, members=members
+        )
+        return self.order
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a / b``, and 0 where ``b`` is 0: a right-hand side that is solved takes no step."""
+    return np.divide(a, b, out=np.zeros_like(a), where=b != 0.0)

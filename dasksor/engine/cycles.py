@@ -1,0 +1,222 @@
+"""A block of an accelerated run: flexible conjugate gradients over cycles of free sweeps.
+
+Every block keeps its part of the iterate ``x``, of the residual ``r = b - A x``, and of a few
+directions ``p_i`` with ``q_i = A p_i``. In a cycle it sweeps ``A z = r`` from ``z = 0`` over its
+own unknowns only, and waits for nobody. Then the corrections of all blocks are frozen, their halos
+exchanged, and every block computes its rows of ``A z`` exactly. The monitor adds the inner
+products and sends the step back (see `dasksor.engine.conductor`).
+
+Any ``z`` is allowed: the step is an exact line search along a direction made A-orthogonal to those
+kept, so the error never grows in the energy norm, whatever the blocks did (Notay 2000).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from dasksor.coarse import BlockOfCoarse, aggregates
+from dasksor.engine.snapshot import Snapshot
+from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Order, Piece, Slice, Step
+from dasksor.partition import Exchange
+from dasksor.rows import Rows, dots, norms, relax
+
+DIRECTIONS_KEPT = 3
+
+
+class CycleBlock:
+    """The state of one block; messages as for `dasksor.engine.block.Block`.
+
+    Parameters
+    ----------
+    index : int
+        Block number.
+    rows : Rows
+        Its rows of ``A``.
+    exchange : Exchange
+        Its neighbours.
+    b, x0 : ndarray, shape (nrhs, size)
+        Its entries of the right-hand sides and of the start.
+    directions : tuple of int
+        The passes of a cycle.
+    """
+
+    never_waits = False
+
+    def __init__(
+        self,
+        index: int,
+        rows: Rows,
+        exchange: Exchange,
+        b: np.ndarray,
+        x0: np.ndarray,
+        *,
+        directions: tuple[int, ...],
+    ) -> None:
+        self.index = index
+        self.exchange = exchange
+        self.version = 0
+        self.outbox: list[Slice | Halo | Piece | CoarsePart | Moments] = []
+        self._rows, self._b, self._directions = rows, b, directions
+        self._own = slice(rows.own, rows.own + rows.size)
+        self._x = np.array(x0, dtype=np.float64)
+        self._r = np.zeros_like(self._x)
+        self._product = np.zeros_like(self._x)
+        self._z = np.zeros((len(b), rows.columns.size))
+        self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=DIRECTIONS_KEPT)
+        self._scale = np.zeros(rows.size)
+        self._cycle: Cycle | None = None
+        self._begun = 0
+        self._snapshot = Snapshot(index, exchange)
+        self._report: Piece | CoarsePart | Moments | None = None
+        self._frozen = self._z
+        self._coarse: BlockOfCoarse | None = None
+        self._measured: dict[int, np.ndarray] = {}
+
+    @property
+    def own(self) -> np.ndarray:
+        """The block's unknowns as they are now, shape (nrhs, size)."""
+        return self._x
+
+    def measured(self, epoch: int) -> np.ndarray:
+        """The block's part of iterate ``epoch``, shape (nrhs, size)."""
+        return self._measured[epoch]
+
+    # What may be done next
+
+    @property
+    def ready(self) -> bool:
+        """Whether a pass of this cycle is left to do."""
+        cycle = self._cycle
+        return cycle is not None and self._passes < cycle.passes
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether the snapshot has every halo it needs."""
+        return self._snapshot.is_complete
+
+    @property
+    def _passes(self) -> int:
+        return self.version - self._begun
+
+    def has_finished(self, q: int) -> bool:
+        """Neighbours never have to be waited for."""
+        return True
+
+    def sweep(self) -> None:
+        """Make one pass over the correction; freeze it after the last one."""
+        direction = self._directions[self._passes]
+        relax(self._rows, self._z, self._r, self._scale, direction)
+        self.version += 1
+        if not self.ready:
+            self._freeze(self._z.copy())
+
+    def measure(self) -> None:
+        """Compute with the frozen vector what the monitor asked for, and report it."""
+        assert self._cycle is not None
+        y = self._snapshot.release()
+        self._frozen = y
+        if self._cycle.cut is Cut.AGGREGATES:
+            self._report = self._coarse_part(y)
+        elif self._cycle.cut is Cut.ITERATE:
+            self._report = self._residual(y)
+        else:
+            self._report = self._moments(y)
+        self.outbox.append(self._report)
+
+    def repeat(self) -> None:
+        """Nothing is published between snapshots, and those the monitor has repeated."""
+
+    # What comes in
+
+    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
+        """Take a message; older and repeated ones change nothing."""
+        if isinstance(message, Halo):
+            self._snapshot.receive(message)
+        elif isinstance(message, Cycle):
+            if self._cycle is None or message.number > self._cycle.number:
+                self._begin(message)
+            elif message.number == self._cycle.number:
+                self._repeat_snapshot()
+
+    def _begin(self, cycle: Cycle) -> None:
+        self._cycle, self._begun, self._report = cycle, self.version, None
+        self._measured = {e: y for e, y in self._measured.items() if e == cycle.keep}
+        self._scale = cycle.omega / self._rows.diagonal
+        if cycle.members is not None:
+            assert self._coarse is not None
+            self._coarse.locate(cycle.members)
+        if cycle.step is not None:
+            self._make(cycle.step)
+        self._z[:] = 0.0
+        if cycle.cut is Cut.AGGREGATES:
+            self._freeze(self._local(aggregates(self._rows)[None, :]))
+        elif cycle.cut is Cut.ITERATE:
+            self._freeze(self._local(self._x))
+
+    def _local(self, part: np.ndarray) -> np.ndarray:
+        vector = np.zeros((len(part), self._rows.columns.size))
+        vector[:, self._own] = part
+        return vector
+
+    def _freeze(self, vector: np.ndarray) -> None:
+        assert self._cycle is not None
+        self.outbox += self._snapshot.take(self._cycle.epoch, vector, self._own)
+
+    def _repeat_snapshot(self) -> None:
+        """An order that comes again says that halos or the report have been lost."""
+        snapshot = self._snapshot
+        if snapshot.vector is not None:
+            self.outbox += snapshot.halos(snapshot.vector[:, self._own])
+        elif self._report is not None:
+            self.outbox += [*snapshot.halos(self._frozen[:, self._own]), self._report]
+
+    # What is computed
+
+    def _coarse_part(self, y: np.ndarray) -> CoarsePart:
+        self._coarse = BlockOfCoarse(self._rows, self._own, y[0].astype(np.int64))
+        entries = self._coarse.entries()
+        return CoarsePart(self.index, self._snapshot.epoch, *entries)
+
+    def _residual(self, y: np.ndarray) -> Piece:
+        epoch = self._snapshot.epoch
+        self._r = self._minus_product(self._b, y)
+        self._measured[epoch] = y[:, self._own].copy()
+        return Piece(self.index, epoch, self.version, 0.0, 0.0, norms(self._r), norms(self._b))
+
+    def _moments(self, y: np.ndarray) -> Moments:
+        assert self._coarse is not None
+        z, r = y[:, self._own], self._r
+        rest = self._minus_product(r, y)
+        self._product = r - rest
+        return Moments(
+            self.index,
+            self._snapshot.epoch,
+            self.version,
+            zr=dots(z, r),
+            zaz=dots(z, self._product),
+            zq=[dots(z, q) for _, q in self._past],
+            residual=norms(r),
+            members=self._coarse.members,
+            coarse=self._coarse.summed(rest),
+            coarse_r=self._coarse.summed(r),
+        )
+
+    def _make(self, step: Step) -> None:
+        assert self._coarse is not None
+        p, q = self._coarse.correction(step.coarse)
+        p += self._frozen[:, self._own]
+        q += self._product
+        for beta, (p_i, q_i) in zip(step.conjugate, self._past, strict=True):
+            p -= beta[:, None] * p_i
+            q -= beta[:, None] * q_i
+        self._x += step.length[:, None] * p
+        self._r -= step.length[:, None] * q
+        self._past.append((p, q))
+
+    def _minus_product(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
+        r = np.empty_like(b)
+        for rj, bj, yj in zip(r, b, y, strict=True):
+            self._rows.residual(yj, bj, rj)
+        return r

@@ -1,0 +1,62 @@
+"""How the blocks of an asynchronous run work, and the monitor that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dasksor.engine.block import Block
+from dasksor.engine.conductor import Conductor
+from dasksor.engine.course import Course
+from dasksor.engine.cycles import CycleBlock
+from dasksor.engine.monitor import Monitor
+from dasksor.partition import Exchange
+from dasksor.rows import Rows
+
+
+@dataclass(frozen=True)
+class Method:
+    """Relaxation with bounded or free staleness, or conjugate gradients over free sweeps.
+
+    Attributes
+    ----------
+    staleness : int or None
+        See `dasksor.engine.block`.
+    directions : tuple of int
+        The passes that make one sweep.
+    accelerated : bool
+        Whether cycles of free sweeps give directions for conjugate gradients.
+    """
+
+    staleness: int | None
+    directions: tuple[int, ...]
+    accelerated: bool = False
+
+    @property
+    def acceleration(self) -> str | None:
+        """The name that `dasksor.solve` gives to it."""
+        return "cg" if self.accelerated else None
+
+    def blocks(
+        self,
+        numbers: Iterable[int],
+        rows: Sequence[Rows],
+        exchanges: Sequence[Exchange],
+        rhs: Sequence[np.ndarray],
+        start: Sequence[np.ndarray],
+    ) -> list[Block] | list[CycleBlock]:
+        """The blocks ``numbers``, with their rows and vectors in the same order."""
+        parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
+        if self.accelerated:
+            return [CycleBlock(*part, directions=self.directions) for part in parts]
+        return [
+            Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
+        ]
+
+    def monitor(self, course: Course, nblocks: int) -> Monitor | Conductor:
+        """The monitor of a run with ``nblocks`` blocks."""
+        if self.accelerated:
+            return Conductor(course, nblocks, self.directions)
+        return Monitor(course, nblocks, passes=len(self.directions), exact=self.staleness == 0)
