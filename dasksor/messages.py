@@ -49,7 +49,8 @@ class Order(NamedTuple):
     """From the monitor to every host; one with a higher ``number`` replaces those before.
 
     Take snapshot ``epoch`` after pass ``at`` (None: at once) unless it is taken already, sweep
-    with ``omega``, and not beyond pass ``until``. Snapshot ``keep`` is the best so far.
+    with ``omega``, and not beyond pass ``until``. Snapshot ``keep`` is the best so far; others
+    before ``oldest`` are forgotten.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Order(NamedTuple):
     until: int
     omega: float
     keep: int
+    oldest: int = 0
 
     @property
     def slot(self) -> tuple:
@@ -66,6 +68,37 @@ class Order(NamedTuple):
     @property
     def age(self) -> int:
         return self.number
+
+
+class Copy(NamedTuple):
+    """Block ``block``'s part of snapshot ``epoch``, for host ``target`` to keep.
+
+    ``version`` passes had been made, the last of which changed the unknowns by ``change`` (sum of
+    squares): a block can go on from here as if nothing had happened.
+    """
+
+    block: int
+    target: int
+    epoch: int
+    version: int
+    change: float
+    values: np.ndarray
+
+    @property
+    def slot(self) -> tuple:
+        return (Copy, self.block)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
+
+
+class Held(NamedTuple):
+    """From a host to the monitor: it keeps block ``block``'s part of snapshot ``epoch``."""
+
+    host: int
+    block: int
+    epoch: int
 
 
 class Cut(Enum):
@@ -92,8 +125,8 @@ class Cycle(NamedTuple):
     """From the monitor to every host of an accelerated run; a higher ``number`` replaces others.
 
     Make ``step``, then up to ``passes`` passes over the correction, then take snapshot ``epoch`` of
-    ``cut``. ``members`` are the aggregates in the order of ``step.coarse``, said once. Snapshot
-    ``keep`` is the best iterate so far.
+    ``cut``. ``members`` are the aggregates in the order of ``step.coarse``, said once; ``keep``
+    and ``oldest`` as of `Order`.
     """
 
     number: int
@@ -104,6 +137,7 @@ class Cycle(NamedTuple):
     step: Step | None
     members: np.ndarray | None
     keep: int
+    oldest: int = 0
 
     @property
     def slot(self) -> tuple:
@@ -188,6 +222,18 @@ class Progress(NamedTuple):
     versions: dict[int, int]
 
 
-Peer = Slice | Halo
-Command = Order | Cycle | Stop
-Report = Hello | Piece | CoarsePart | Moments | Progress
+class Regroup(NamedTuple):
+    """From the coordinator to every host: return all snapshots and copies kept, and end."""
+
+    @property
+    def slot(self) -> tuple:
+        return (Stop,)
+
+    @property
+    def age(self) -> int:
+        return 0
+
+
+Peer = Slice | Halo | Copy
+Command = Order | Cycle | Stop | Regroup
+Report = Hello | Held | Piece | CoarsePart | Moments | Progress

@@ -444,7 +444,7 @@ def test_a_snapshot_is_measured_with_its_own_halos_while_sweeps_go_on(halos_firs
     (piece,) = block.outbox
     assert piece.residual == [abs(1.0 - 3.0 - 2.0 * 0.0 - 4.0)]
     assert (piece.version, piece.rhs) == (0, [1.0])
-    np.testing.assert_array_equal(block.measured(0), [[0.0]])
+    np.testing.assert_array_equal(block.measured[0].x, [[0.0]])
     assert block.own.item() != 0.0
     assert not block.can_measure
 
@@ -452,15 +452,11 @@ def test_a_snapshot_is_measured_with_its_own_halos_while_sweeps_go_on(halos_firs
 def test_only_the_best_and_the_newest_snapshot_are_kept():
     block = small_block(1, staleness=None)
     for number, keep in enumerate([0, 0, 0, 2]):
-        block.receive(Order(number + 1, number, None, 9, 1.0, keep))
+        block.receive(Order(number + 1, number, None, 9, 1.0, keep, number))
         for q in (0, 2):
             block.receive(Halo(q, 1, number, np.array([[0.0]])))
         block.measure()
-    for kept in (2, 3):
-        block.measured(kept)
-    for dropped in (0, 1):
-        with pytest.raises(KeyError):
-            block.measured(dropped)
+    assert set(block.measured) == {2, 3}
 
 
 # Several blocks on one thread

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
 from dasksor.messages import Cycle, Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
@@ -39,6 +40,15 @@ class Block:
         How many passes old values may be; None for any age.
     directions : tuple of int
         The passes that make one sweep.
+
+    Attributes
+    ----------
+    version : int
+        Passes done.
+    measured : dict
+        Its parts of snapshots, by epoch.
+    outbox : list
+        Messages to send.
     """
 
     def __init__(
@@ -72,17 +82,23 @@ class Block:
         self._snapshot = Snapshot(index, exchange)
         self._taken = (0, 0.0, 0.0)
         self._piece: Piece | None = None
-        self._measured: dict[int, np.ndarray] = {}
+        self.measured: dict[int, Saved] = {}
+        self._publish()
+
+    def resume(self, epoch: int, parts: dict[int, Saved]) -> None:
+        """Go on from snapshot ``epoch``, before anything has come in; ``parts`` are by epoch."""
+        saved = parts[epoch]
+        self.measured = dict(parts)
+        self.version, self.change = saved.version, saved.change
+        self._x[:, self._own] = saved.x
+        self._snapshot.epoch = epoch
+        self.outbox = []
         self._publish()
 
     @property
     def own(self) -> np.ndarray:
         """The block's unknowns as they are now, shape (nrhs, size)."""
         return self._x[:, self._own]
-
-    def measured(self, epoch: int) -> np.ndarray:
-        """The block's part of snapshot ``epoch``, shape (nrhs, size)."""
-        return self._measured[epoch]
 
     # What may be done next
 
@@ -129,7 +145,8 @@ class Block:
         """Report the exact residual of the snapshot; its vector is kept for the answer."""
         epoch, y = self._snapshot.epoch, self._snapshot.release()
         residual = residual_norms(self._rows, y, self._b)
-        self._measured[epoch] = y[:, self._own].copy()
+        version, change, _ = self._taken
+        self.measured[epoch] = Saved(y[:, self._own].copy(), version, change)
         self._piece = Piece(self.index, epoch, *self._taken, residual, norms(self._b))
         self.outbox.append(self._piece)
 
@@ -160,7 +177,7 @@ class Block:
         if order.omega != self._omega:
             self._omega = order.omega
             self._scale = order.omega / self._rows.diagonal
-        self._measured = {e: y for e, y in self._measured.items() if e == order.keep}
+        self.measured = kept(self.measured, order)
         self._snapshot_if_due()
 
     # Snapshots
@@ -178,8 +195,8 @@ class Block:
         snapshot = self._snapshot
         if snapshot.vector is not None:
             self.outbox += snapshot.halos(snapshot.vector[:, self._own])
-        elif self._piece is not None and snapshot.epoch in self._measured:
-            self.outbox += [*snapshot.halos(self._measured[snapshot.epoch]), self._piece]
+        elif self._piece is not None and snapshot.epoch in self.measured:
+            self.outbox += [*snapshot.halos(self.measured[snapshot.epoch].x), self._piece]
 
     # Helpers
 

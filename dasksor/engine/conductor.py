@@ -16,7 +16,8 @@ import numpy as np
 from dasksor.coarse import CoarseSpace, Entries
 from dasksor.engine.course import Course
 from dasksor.engine.cycles import DIRECTIONS_KEPT
-from dasksor.messages import CoarsePart, Cut, Cycle, Moments, Piece, Progress, Step, Stop
+from dasksor.engine.recall import START, Recall
+from dasksor.messages import CoarsePart, Cut, Cycle, Held, Moments, Piece, Progress, Step, Stop
 from dasksor.rows import dots, joined
 from dasksor.status import Status
 
@@ -43,12 +44,17 @@ class Conductor:
         How many reports make a snapshot.
     directions : tuple of int
         The passes of a cycle.
+    copied : bool
+        Whether hosts keep copies of each other's parts of iterates.
     """
 
-    def __init__(self, course: Course, nblocks: int, directions: tuple[int, ...]) -> None:
+    def __init__(
+        self, course: Course, nblocks: int, directions: tuple[int, ...], *, copied: bool = False
+    ) -> None:
         self.course = course
         omega = course.relaxation.omega
-        self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, 0)
+        self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, START, START)
+        self.recall = Recall(nblocks, copied=copied, memo=(course.copy(), START))
         self._nblocks, self._directions = nblocks, directions
         self._reports: dict[int, Any] = {}
         self._space: CoarseSpace | None = None
@@ -62,7 +68,9 @@ class Conductor:
 
     def receive(self, report: Any, now: float) -> Cycle | Stop | None:
         """Take a report; return what every host has to be told, if anything."""
-        if self._stopped or isinstance(report, Progress):
+        if isinstance(report, Held):
+            self.recall.hear(report)
+        if self._stopped or isinstance(report, Progress | Held):
             return None
         if report.epoch != self.order.epoch:
             return None
@@ -94,6 +102,17 @@ class Conductor:
         self._stopped = True
         return Stop(self.order.keep)
 
+    def rewind(self) -> int:
+        """Go back to the safe iterate; its number. `order` is what new hosts are to be told."""
+        course, keep = self.recall.memo
+        self.course.restore(course)
+        self.order = self.order._replace(keep=keep)
+        self._past.clear()
+        self._seen.clear()
+        self._reports = {}
+        self._give(Cut.AGGREGATES)
+        return self.recall.safe
+
     def _found(self, parts: list[CoarsePart]) -> Cycle:
         self._space = CoarseSpace([Entries(p.rows, p.columns, p.values) for p in parts])
         return self._give(Cut.ITERATE, members=self._space.members)
@@ -112,6 +131,9 @@ class Conductor:
             self._stopped = True
             return Stop(self.order.keep)
         self._unmeasured = 0
+        self.recall.remember(
+            self.order.epoch, (self.course.copy(), self.order.keep), self.order.keep
+        )
         return self._give(Cut.CORRECTION)
 
     def _step(self, reports: list[Moments]) -> Cycle | Stop:
@@ -169,7 +191,13 @@ class Conductor:
         passes = min(len(self._directions), left) if cut is Cut.CORRECTION else 0
         number, epoch = self.order.number + 1, self.order.epoch + 1
         self.order = self.order._replace(
-            number=number, epoch=epoch, cut=cut, passes=passes, step=step, members=members
+            number=number,
+            epoch=epoch,
+            cut=cut,
+            passes=passes,
+            step=step,
+            members=members,
+            oldest=self.recall.oldest,
         )
         return self.order
 

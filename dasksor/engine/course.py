@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,8 @@ class Course:
 
     `measured` takes the norms of each right-hand side and returns the next `Leg`, or None when
     the run is over; `status` then says why. `improved` says whether the vector measured last is
-    the one to return so far.
+    the one to return so far. Residuals seen in `passing` decide nothing else, so that the sweeps
+    of a run do not depend on how often it was looked at.
     """
 
     limits: Limits
@@ -64,6 +66,7 @@ class Course:
     improved: bool = False
     improved_at: int = 0
     best_norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    _lowest: float = math.inf
     _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _levels: list[tuple[int, float]] = field(default_factory=list)
 
@@ -78,21 +81,46 @@ class Course:
     ) -> Leg | None:
         """Take residual ``norms`` after ``sweeps``; ``ratio``: last change over the one before."""
         self._targets = np.maximum(self.limits.rtol * rhs_norms, self.limits.atol)
+        level = self._note(sweeps, norms, now)
+        if level < 0.99 * self._lowest:
+            self.improved_at = sweeps
+        self._lowest = min(level, self._lowest)
+        self._levels.append((sweeps, level))
+        self.status = self._judge(sweeps, norms, level, now)
+        if self.status is not None:
+            return None
+        self.relaxation.observe(ratio, level / self._lowest if self._lowest else 1.0)
+        return self._next_leg(sweeps, norms)
+
+    def passing(self, sweeps: int, norms: np.ndarray, now: float) -> bool:
+        """Note a residual measured on the way; False when the callback asks to stop."""
+        self._note(sweeps, norms, now)
+        if self.callback is not None and _asks_to_stop(self.callback, self.history[-1]):
+            self.status = Status.STOPPED
+        return self.status is None
+
+    def copy(self) -> Course:
+        """The course as it is now, for `restore`."""
+        return replace(
+            self,
+            relaxation=copy.copy(self.relaxation),
+            history=list(self.history),
+            _levels=list(self._levels),
+        )
+
+    def restore(self, other: Course) -> None:
+        """Go back to where a copy was made."""
+        vars(self).update(vars(other.copy()))
+
+    def _note(self, sweeps: int, norms: np.ndarray, now: float) -> float:
         level = math.hypot(*norms)
         self.history.append(Measurement(now, sweeps, level, self.relaxation.omega))
-        if level < 0.99 * self.best:
-            self.improved_at = sweeps
         # Who sets no tolerance asks for a number of sweeps, and so for the last iterate.
         counting = not self._targets.any() and math.isfinite(level)
         self.improved = level < self.best or not self._levels or counting
         if self.improved:
             self.best, self.best_sweeps, self.best_norms = level, sweeps, norms
-        self._levels.append((sweeps, level))
-        self.status = self._judge(sweeps, norms, level, now)
-        if self.status is not None:
-            return None
-        self.relaxation.observe(ratio, level / self.best if self.best else 1.0)
-        return self._next_leg(sweeps, norms)
+        return level
 
     def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
         converged = math.isfinite(level) and bool((norms <= self._targets).all())

@@ -17,6 +17,7 @@ from collections import deque
 import numpy as np
 
 from dasksor.coarse import BlockOfCoarse, aggregates
+from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
 from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Order, Piece, Slice, Step
 from dasksor.partition import Exchange
@@ -72,16 +73,19 @@ class CycleBlock:
         self._report: Piece | CoarsePart | Moments | None = None
         self._frozen = self._z
         self._coarse: BlockOfCoarse | None = None
-        self._measured: dict[int, np.ndarray] = {}
+        self.measured: dict[int, Saved] = {}
+
+    def resume(self, epoch: int, parts: dict[int, Saved]) -> None:
+        """Go on from iterate ``epoch``, with no directions; ``parts`` are by epoch."""
+        self.measured = dict(parts)
+        self.version = parts[epoch].version
+        self._x = parts[epoch].x.copy()
+        self._snapshot.epoch = epoch
 
     @property
     def own(self) -> np.ndarray:
         """The block's unknowns as they are now, shape (nrhs, size)."""
         return self._x
-
-    def measured(self, epoch: int) -> np.ndarray:
-        """The block's part of iterate ``epoch``, shape (nrhs, size)."""
-        return self._measured[epoch]
 
     # What may be done next
 
@@ -142,7 +146,7 @@ class CycleBlock:
 
     def _begin(self, cycle: Cycle) -> None:
         self._cycle, self._begun, self._report = cycle, self.version, None
-        self._measured = {e: y for e, y in self._measured.items() if e == cycle.keep}
+        self.measured = kept(self.measured, cycle)
         self._scale = cycle.omega / self._rows.diagonal
         if cycle.members is not None:
             assert self._coarse is not None
@@ -182,7 +186,7 @@ class CycleBlock:
     def _residual(self, y: np.ndarray) -> Piece:
         epoch = self._snapshot.epoch
         self._r = self._minus_product(self._b, y)
-        self._measured[epoch] = y[:, self._own].copy()
+        self.measured[epoch] = Saved(y[:, self._own].copy(), self.version)
         return Piece(self.index, epoch, self.version, 0.0, 0.0, norms(self._r), norms(self._b))
 
     def _moments(self, y: np.ndarray) -> Moments:

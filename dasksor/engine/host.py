@@ -9,7 +9,8 @@ import numpy as np
 from dasksor.engine.block import Block
 from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.outcome import Timings
-from dasksor.messages import Cycle, Halo, Order, Report, Slice
+from dasksor.engine.recall import Saved, kept
+from dasksor.messages import Copy, Cycle, Halo, Held, Order, Peer, Piece, Report, Slice
 
 LOCAL_SWEEPS = 10
 
@@ -19,12 +20,24 @@ class Host:
 
     Messages between its own blocks are delivered at once. Those for others wait in `outgoing`,
     reports for the monitor in `reports`; `at_work` is the block of the last `step`.
+
+    Parameters
+    ----------
+    blocks : iterable of Block or CycleBlock
+    number : int
+        The host's own number.
+    buddy : int, optional
+        The host that keeps copies of this one's parts of snapshots, and outlives its worker.
     """
 
-    def __init__(self, blocks: Iterable[Block | CycleBlock]) -> None:
+    def __init__(
+        self, blocks: Iterable[Block | CycleBlock], number: int = 0, buddy: int | None = None
+    ) -> None:
         self.blocks = {block.index: block for block in blocks}
+        self.number, self.buddy = number, buddy
+        self.copies: dict[int, dict[int, Saved]] = {}
         self.timings = {p: Timings() for p in self.blocks}
-        self.outgoing: list[Slice | Halo] = []
+        self.outgoing: list[Peer] = []
         self.reports: list[Report] = []
         self.at_work = -1
         self._abroad = {
@@ -42,14 +55,27 @@ class Host:
 
     def answer(self, epoch: int) -> dict[int, np.ndarray]:
         """Each block's part of snapshot ``epoch``."""
-        return {p: block.measured(epoch) for p, block in self.blocks.items()}
+        return {p: block.measured[epoch].x for p, block in self.blocks.items()}
 
-    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
-        """Hand an order to every block, and anything else to the block it is meant for."""
+    def savings(self) -> dict[int, dict[int, Saved]]:
+        """By epoch and block: all parts of snapshots that are here, own ones and copies."""
+        result = {epoch: dict(parts) for epoch, parts in self.copies.items()}
+        for p, block in self.blocks.items():
+            for epoch, part in block.measured.items():
+                result.setdefault(epoch, {})[p] = part
+        return result
+
+    def receive(self, message: Peer | Order | Cycle) -> None:
+        """Keep a copy; hand an order to every block, the rest to the block it is meant for."""
         if isinstance(message, Order | Cycle):
+            self.copies = kept(self.copies, message)
             for block in self.blocks.values():
                 block.receive(message)
                 self._deliver(block)
+        elif isinstance(message, Copy):
+            saved = Saved(message.values, message.version, message.change)
+            self.copies.setdefault(message.epoch, {})[message.block] = saved
+            self.reports.append(Held(self.number, message.block, message.epoch))
         else:
             self.blocks[message.target].receive(message)
             if isinstance(message, Slice):
@@ -99,7 +125,14 @@ class Host:
         for message in messages:
             if not isinstance(message, Slice | Halo):
                 self.reports.append(message)
+                if isinstance(message, Piece) and self.buddy is not None:
+                    self._send_copy(block, message.epoch)
             elif message.target in self.blocks:
                 self.blocks[message.target].receive(message)
             else:
                 self.outgoing.append(message)
+
+    def _send_copy(self, block: Block | CycleBlock, epoch: int) -> None:
+        assert self.buddy is not None
+        x, version, change = block.measured[epoch]
+        self.outgoing.append(Copy(block.index, self.buddy, epoch, version, change, x))

@@ -7,12 +7,28 @@ piece on that very vector while they swept on. Nothing else can end a run as con
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from dasksor.engine.course import Course, Leg
-from dasksor.messages import Order, Piece, Progress, Stop
+from dasksor.engine.recall import START, Recall
+from dasksor.messages import Held, Order, Piece, Progress, Stop
 from dasksor.rows import joined
 from dasksor.status import Status
+
+# Snapshots are taken at least this often, so that a lost worker costs no more; but never more
+# often than this many sweeps, or they would cost more than they save.
+SAVE_EVERY = 1.0
+SHORTEST = 16
+
+
+class _Memo(NamedTuple):
+    """How the run stood after a snapshot."""
+
+    course: Course
+    order: Order
+    judge_at: int
+    ceiling: int
+    versions: dict[int, int]
 
 
 class Monitor:
@@ -28,24 +44,43 @@ class Monitor:
         Passes per sweep: 2 for symmetric sweeps, else 1.
     exact : bool
         Staleness 0: snapshots are taken after a set pass, so they are iterates of sequential SOR.
+    copied : bool
+        Whether hosts keep copies of each other's parts of snapshots.
     """
 
-    def __init__(self, course: Course, nblocks: int, *, passes: int = 1, exact: bool = True):
+    def __init__(
+        self,
+        course: Course,
+        nblocks: int,
+        *,
+        passes: int = 1,
+        exact: bool = True,
+        copied: bool = False,
+    ):
         self.course = course
-        self.order = Order(0, 0, 0, 0, 1.0, 0)
+        self.order = Order(0, START, 0, 0, 1.0, START, START)
         self._nblocks = nblocks
         self._passes = passes
         self._exact = exact
+        self._saves = copied
         self._pieces: dict[int, Piece] = {}
         self._versions = dict.fromkeys(range(nblocks), 0)
         self._snapshot_after = math.inf
         self._judged = -1
+        self._last_look = (0, 0.0)
+        self._pace = math.inf
+        # The pass after which the next residual is judged, and the last pass ordered beyond it.
+        self._judge_at = self._ceiling = 0
         self._stopped = False
         self._ending: Status | None = None
+        self.recall = Recall(nblocks, copied=copied, memo=self._memo(self._versions))
 
-    def receive(self, report: Piece | Progress, now: float) -> Order | Stop | None:
+    def receive(self, report: Held | Piece | Progress, now: float) -> Order | Stop | None:
         """Take a report; return what every host has to be told, if anything."""
         if self._stopped:
+            return None
+        if isinstance(report, Held):
+            self.recall.hear(report)
             return None
         if isinstance(report, Progress):
             self._versions.update(report.versions)
@@ -54,7 +89,7 @@ class Monitor:
         if report.epoch == self.order.epoch > self._judged:
             self._pieces[report.block] = report
             if len(self._pieces) == self._nblocks:
-                return self._judge(now)
+                return self._look(now)
         return None
 
     def tick(self, now: float) -> Stop | None:
@@ -72,16 +107,53 @@ class Monitor:
         self.course.status = self.course.status or status
         return self._end()
 
+    def rewind(self) -> int:
+        """Go back to the safe snapshot; its number. `order` is what new hosts are to be told."""
+        memo = self.recall.memo
+        self.course.restore(memo.course)
+        number, oldest = self.order.number + 1, self.recall.oldest
+        self.order = memo.order._replace(number=number, oldest=oldest)
+        self._judge_at, self._ceiling = memo.judge_at, memo.ceiling
+        self._versions = dict(memo.versions)
+        self._pieces, self._judged = {}, self.recall.safe if self.course.history else -1
+        self._pace = math.inf
+        if not self._exact:
+            self._snapshot_after = self._mean_sweeps(self._versions) + 1
+        return self.recall.safe
+
+    def _memo(self, versions: dict[int, int]) -> _Memo:
+        return _Memo(self.course.copy(), self.order, self._judge_at, self._ceiling, versions)
+
     def _end(self) -> Stop:
         self._stopped = True
         return Stop(self.order.keep)
 
-    def _judge(self, now: float) -> Order | Stop:
+    def _look(self, now: float) -> Order | Stop:
         # In the order of the blocks, so that sums do not depend on who reported first.
         pieces = [self._pieces[p] for p in range(self._nblocks)]
         self._pieces, self._judged = {}, self.order.epoch
+        versions = {p.block: p.version for p in pieces}
+        sweeps = int(self._mean_sweeps(versions))
+        self._measure_pace(sweeps, now)
+        if self._exact and sweeps * self._passes < self._judge_at:
+            goes_on = self._pass_by(pieces, sweeps, now)
+        else:
+            goes_on = self._judge(pieces, sweeps, now)
+        if not goes_on:
+            return self._end()
+        if self._exact:
+            self._plan_exact(sweeps)
+        self.recall.remember(self._judged, self._memo(versions), self.order.keep)
+        return self.order if self._exact else self._snapshot_when_due() or self.order
+
+    def _pass_by(self, pieces: list[Piece], sweeps: int, now: float) -> bool:
+        goes_on = self.course.passing(sweeps, joined(p.residual for p in pieces), now)
+        if self.course.improved:
+            self._give(keep=self._judged)
+        return goes_on and self._ending is None
+
+    def _judge(self, pieces: list[Piece], sweeps: int, now: float) -> bool:
         change, before = sum(p.change for p in pieces), sum(p.before for p in pieces)
-        sweeps = int(self._mean_sweeps({p.block: p.version for p in pieces}))
         leg = self.course.measured(
             sweeps,
             joined(p.residual for p in pieces),
@@ -90,37 +162,58 @@ class Monitor:
             ratio=math.sqrt(change / before) if before else 1.0,
         )
         if self.course.improved:
-            self._give(keep=self.order.epoch)
-        if leg is not None and self._ending is not None:
-            self.course.status, leg = self._ending, None
+            self._give(keep=self._judged)
         if leg is None:
-            return self._end()
-        return self._plan_exact(leg, sweeps) if self._exact else self._plan_stale(leg)
-
-    def _plan_exact(self, leg: Leg, sweeps: int) -> Order:
-        # No block is past `until`, so all of them can still take a snapshot there or later. The
-        # slack behind the next one lets them sweep on while it is measured.
+            return False
+        if self._ending is not None:
+            self.course.status = self._ending
+            return False
         last = self.course.limits.maxiter * self._passes
-        at = max(leg.until * self._passes, self.order.until)
-        slack = (leg.until - sweeps) // 2 * self._passes if leg.settled else 0
-        until = min(at + slack, last)
-        return self._give(epoch=self.order.epoch + 1, at=at, until=until, omega=leg.omega)
+        if self._exact:
+            self._set_leg(leg, sweeps, last)
+        else:
+            self._snapshot_after = min(leg.until, sweeps + self._stretch())
+            self._give(until=last, omega=leg.omega)
+        return True
 
-    def _plan_stale(self, leg: Leg) -> Order:
-        self._snapshot_after = leg.until
-        order = self._give(until=self.course.limits.maxiter * self._passes, omega=leg.omega)
-        # Blocks that have done their last pass report nothing more: look now.
-        return self._snapshot_when_due() or order
+    def _set_leg(self, leg: Leg, sweeps: int, last: int) -> None:
+        # No block is past the ceiling, so all of them can still take a snapshot there or later.
+        # The slack behind the next one lets them sweep on while it is measured.
+        self._judge_at = max(leg.until * self._passes, self._ceiling)
+        slack = (leg.until - sweeps) // 2 * self._passes if leg.settled else 0
+        self._ceiling = min(self._judge_at + slack, last)
+        self._give(omega=leg.omega)
+
+    def _plan_exact(self, sweeps: int) -> None:
+        """Order the next snapshot: where the residual is judged, or one on the way there."""
+        stretch = self._stretch() * self._passes
+        at = min(self._judge_at, max(sweeps * self._passes + stretch, self.order.until))
+        until = self._ceiling if at == self._judge_at else min(at + stretch // 2, self._judge_at)
+        self._give(epoch=self.order.epoch + 1, at=int(at), until=int(until))
 
     def _snapshot_when_due(self) -> Order | None:
+        # Blocks that have done their last pass report nothing more, so this is asked after every
+        # order as well.
         if self._mean_sweeps(self._versions) < self._snapshot_after:
             return None
         self._snapshot_after = math.inf
         return self._give(epoch=self.order.epoch + 1, at=None)
 
     def _give(self, **changes: Any) -> Order:
-        self.order = self.order._replace(number=self.order.number + 1, **changes)
+        self.order = self.order._replace(
+            number=self.order.number + 1, oldest=self.recall.oldest, **changes
+        )
         return self.order
+
+    def _measure_pace(self, sweeps: int, now: float) -> None:
+        before, then = self._last_look
+        self._last_look = sweeps, now
+        if now > then and sweeps > before:
+            self._pace = (sweeps - before) / (now - then)
+
+    def _stretch(self) -> float:
+        """Sweeps until the next snapshot has to be taken."""
+        return max(SHORTEST, self._pace * SAVE_EVERY // 1) if self._saves else math.inf
 
     def _mean_sweeps(self, versions: dict[int, int]) -> float:
         return sum(versions.values()) / self._nblocks / self._passes
