@@ -20,3 +20,7 @@ class NotConverged(RuntimeError):  # noqa: N818
             f"residual norm {np.max(result.residual_norm):.3e}"
         )
         self.result = result
+
+
+class SchedulerLostError(ConnectionError):
+    """The client has lost the scheduler while a solve was running."""

@@ -86,7 +86,7 @@ class Copy(NamedTuple):
 
     @property
     def slot(self) -> tuple:
-        return (Copy, self.block)
+        return (Copy, self.block, self.epoch)
 
     @property
     def age(self) -> int:
@@ -216,10 +216,15 @@ class Moments(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """From a host to the monitor: how many passes each of its blocks has done."""
+    """From a host to the monitor: how many passes each of its blocks has done.
+
+    Since its start it has swept ``rows`` rows, in ``busy`` seconds of work.
+    """
 
     host: int
     versions: dict[int, int]
+    rows: int = 0
+    busy: float = 0.0
 
 
 class Regroup(NamedTuple):

@@ -34,6 +34,12 @@ class Partition:
         """The host of each block: neighbouring blocks together, nearly as many for each."""
         return [p * hosts // self.nblocks for p in range(self.nblocks)]
 
+    def shared_by_speed(self, work: Sequence[float], speeds: Sequence[float]) -> list[int]:
+        """The host of each block: neighbours together, ``work`` in proportion to ``speeds``."""
+        share = np.cumsum(speeds) / np.sum(speeds)
+        middle = (np.cumsum(work) - 0.5 * np.asarray(work)) / np.sum(work)
+        return np.minimum(np.searchsorted(share, middle), len(share) - 1).tolist()
+
     @classmethod
     def even(cls, n: int, nblocks: int) -> Partition:
         """Blocks whose sizes differ by one row at most."""

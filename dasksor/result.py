@@ -49,6 +49,9 @@ class Result:
         ``"cg"`` where sweeps gave directions for conjugate gradients.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
+    losses, moves : int
+        How often the blocks changed hands in asynchronous mode: because workers were lost, and to
+        spread them better over those there are.
     mailbox : str or None
         What carried slices between threads in asynchronous mode.
     history : list of Measurement
@@ -77,6 +80,8 @@ class Result:
     accelerate: str | None
     blocks: int
     workers: int
+    losses: int
+    moves: int
     mailbox: str | None
     history: list[Measurement] = field(repr=False)
     timings: dict[str, Any] = field(repr=False)
@@ -130,6 +135,8 @@ class Result:
             "accelerate": self.accelerate,
             "blocks": self.blocks,
             "workers": self.workers,
+            "losses": self.losses,
+            "moves": self.moves,
             "mailbox": self.mailbox,
             "history": [m._asdict() for m in self.history],
             "timings": self.timings,
@@ -154,6 +161,11 @@ class Result:
         if self.mailbox:
             lines.append(
                 f"{self.messages} slices by mailbox {self.mailbox}, {self.bytes_sent / 1e6:.1f} MB"
+            )
+        if self.losses or self.moves:
+            lines.append(
+                f"blocks changed hands: {self.losses} times for lost workers, "
+                f"{self.moves} times to spread them better"
             )
         total = self.timings["total"]
         spent = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in total.items())

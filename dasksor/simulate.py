@@ -158,6 +158,7 @@ def simulate(
         system, options, course, outcome, began, setup,
         mode="async", reason="simulated", staleness=method.staleness,
         accelerate=method.acceleration, blocks=nblocks, workers=workers, mailbox="virtual",
+        losses=0, moves=0,
     )  # fmt: skip
     return Simulation(result, run.now, run.trace, run.lost)
 

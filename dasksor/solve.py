@@ -156,7 +156,7 @@ def _solve_here(system: LinearSystem, request: Options, reason: str, began: floa
     return result_of(
         system, request, course, outcome, began, setup,
         mode="sequential", reason=reason, staleness=0, accelerate=None,
-        blocks=1, workers=1, mailbox=None,
+        blocks=1, workers=1, mailbox=None, losses=0, moves=0,
     )  # fmt: skip
 
 
@@ -181,28 +181,30 @@ def _solve_there(
     # Our own cluster ends with this call, and an answer left on it would end with it.
     as_dask = isinstance(system.rhs, da.Array)
     setup = time.perf_counter() - began
-    mailbox = None
+    mailbox, losses, moves = None, 0, 0
     if mode == "sync":
         outcome = synchronous.Run(placed, course, client, directions=request.directions).run(
             as_dask=as_dask and not ours
         )
     else:
         run = coordinator.Run(
+            system,
             placed,
             course,
             client,
             method=method,
             mailbox=request.mailbox,
         )
-        mailbox = ", ".join(run.mailboxes) or None
         outcome = run.run(as_dask=as_dask and not ours)
+        mailbox = ", ".join(run.mailboxes) or None
+        placed, losses, moves = run.placement, run.losses, run.moves
     if as_dask and ours:
         outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
     return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks,
-        workers=len(placed.threads), mailbox=mailbox,
+        workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
     )  # fmt: skip
 
 

@@ -304,25 +304,30 @@ def test_memory_mailbox_is_refused_between_processes(processes):
     gc.collect()
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_killed_worker_ends_the_solve_with_an_error_and_nothing_left(mode):
+def killer(victim, client, after=0):
+    """A callback that kills worker process ``victim`` once more than ``after`` sweeps are done."""
+
+    def kill(progress):
+        if progress.sweeps > after and victim in client.run(os.getpid).values():
+            os.kill(victim, signal.SIGKILL)
+
+    return kill
+
+
+def test_a_killed_worker_ends_a_synchronous_solve_with_an_error_and_nothing_left():
     cluster = LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster, set_as_default=False) as client:
         victim = sorted(client.run(os.getpid).values())[1]
-
-        def kill(progress):
-            if progress.sweeps > 0 and victim in client.run(os.getpid).values():
-                os.kill(victim, signal.SIGKILL)
-
-        A = problems.poisson((60, 60))
+        A, b = problems.poisson((60, 60)), np.ones(3600)
         with pytest.raises(RuntimeError, match=r"lost (task|worker) .* during the solve"):
             dasksor.solve(
-                A, np.ones(3600), mode=mode, omega=1.0, rtol=1e-12, client=client, callback=kill
-            )
+                A, b, mode="sync", omega=1.0, rtol=1e-12, client=client,
+                callback=killer(victim, client),
+            )  # fmt: skip
         gc.collect()
         client.wait_for_workers(3)
         assert_nothing_left(client)
-        assert dasksor.solve(A, np.ones(3600), mode=mode, rtol=1e-2, client=client).success
+        assert dasksor.solve(A, b, mode="sync", rtol=1e-2, client=client).success
 
 
 def test_a_cluster_without_workers_is_refused():

@@ -104,6 +104,8 @@ class Conductor:
 
     def rewind(self) -> int:
         """Go back to the safe iterate; its number. `order` is what new hosts are to be told."""
+        self.recall.disperse()
+        self._stopped, self._ending = False, None
         course, keep = self.recall.memo
         self.course.restore(course)
         self.order = self.order._replace(keep=keep)

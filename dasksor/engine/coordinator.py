@@ -1,44 +1,61 @@
-"""Asynchronous mode, seen from the client: starts the hosts, carries reports to the monitor."""
+"""Asynchronous mode, seen from the client: reports to the monitor, orders to the hosts.
+
+A run is a sequence of watches. When a worker is lost, when others join, or when the blocks are
+spread badly over fast and slow workers, the watch ends: all return to the last safe snapshot, the
+blocks change hands, and the next watch goes on from there. A snapshot is one fixed vector, so
+with exact sweeps the answer is bit for bit the one of an undisturbed run.
+"""
 
 from __future__ import annotations
 
-import queue
 import time
 import uuid
-from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
-from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask import delayed
-from distributed import Client, Future, Queue, Variable
+from distributed import Client, Future
 
-from dasksor import config
+from dasksor.engine.balance import Balance
 from dasksor.engine.course import Course
-from dasksor.engine.futures import raise_failures, settle
+from dasksor.engine.futures import raise_failures
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
-from dasksor.engine.placement import Placement
-from dasksor.engine.tasks import HostPlan, HostReport, run_host
-from dasksor.mailbox.line import Line
-from dasksor.mailbox.routes import routes_from
-from dasksor.mailbox.variables import VariablesMailbox
-from dasksor.messages import Command, Hello, Stop
+from dasksor.engine.placement import Placement, moved
+from dasksor.engine.recall import Saved
+from dasksor.engine.roll import Roll
+from dasksor.engine.tasks import HostReport, Savings
+from dasksor.engine.watch import Watch
+from dasksor.messages import Command, Progress, Regroup, Stop
 from dasksor.status import Status
+from dasksor.system import LinearSystem
 
-TICK = 0.05
-ROLL_CALL = 1.0
 # An order that is repeated asks blocks to send again what may have been lost, and renews leases.
 REPEAT = 2.0
+# The first wish to spread blocks anew waits this long, each further one twice as long.
+FIRST_WISH = 1.0
+
+
+class WorkersLostError(RuntimeError):
+    """Some workers of a watch are gone."""
 
 
 class Run:
-    """One asynchronous solve on a cluster."""
+    """One asynchronous solve on a cluster.
+
+    Attributes
+    ----------
+    placement : Placement
+        Where the blocks are.
+    losses, moves : int
+        How often the blocks changed hands because workers were lost, and to spread them better.
+    """
 
     def __init__(
         self,
+        system: LinearSystem,
         placement: Placement,
         course: Course,
         client: Client,
@@ -47,159 +64,151 @@ class Run:
         mailbox: str,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
-        sites = [placement.sites[thread.address] for thread in placement.threads]
-        self._routes = [routes_from(here, sites, mailbox) for here in sites]
-        self._placement, self._client = placement, client
-        self._monitor = method.monitor(course, placement.partition.nblocks)
-        self._method = method
-        self._hosts = range(len(placement.threads))
-        self._orders = [f"{self.name}-orders-{host}" for host in self._hosts]
-        self._reports = f"{self.name}-reports"
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    @property
-    def mailboxes(self) -> list[str]:
-        """The mailboxes between hosts, those in use most first."""
-        kinds = Counter(
-            kind
-            for here, kinds in enumerate(self._routes)
-            for there, kind in enumerate(kinds)
-            if here != there
-        )
-        return [kind for kind, _ in kinds.most_common()]
+        self.losses = self.moves = 0
+        self.mailboxes: list[str] = []
+        self._system, self.placement, self._client = system, placement, client
+        self._method, self._mailbox = method, mailbox
+        processes = {site[:2] for site in placement.sites.values()}
+        nblocks = placement.partition.nblocks
+        self._monitor = method.monitor(course, nblocks, copied=len(processes) > 1)
+        self._began = time.monotonic()
+        self._roll = Roll(client)
+        self._balance = Balance(placement.partition, [f.entries for f in placement.facts])
+        # The ended watch whose hosts returned the snapshots to go back to.
+        self._refuge: Watch | None = None
+        self._reports: list[HostReport] = []
+        self._watches = 0
+        self._wish_after = FIRST_WISH
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
-        names = [*self._orders, self._reports]
-        queues = [Queue(name, client=self._client) for name in names]
-        loop = self._client.loop.asyncio_loop  # type: ignore[union-attr]
-        line = Line(self._client.scheduler, loop, self._reports, self._take)
-        futures: list[Future] = []
-        try:
-            futures = [self._start(host) for host in self._hosts]
-            self._preside(futures, line)
-        except BaseException:
-            # Whatever went wrong, no host may go on sweeping.
-            self._dismiss(line, Stop(None))
-            raise
-        finally:
-            self._await_end(futures)
-            line.end(self._reports)
-            line.close()
-            for q in queues:
-                q.close()
-            self._delete_variables()
-        return self._outcome(futures, as_dask)
+        watch = self._watch(self.placement, self.placement.start, None)
+        while True:
+            command: Command = Stop(None)
+            try:
+                watch.begin(partial(self._check, watch))
+                command = self._preside(watch)
+            except WorkersLostError:
+                self.losses += 1
+                command = Regroup()
+            finally:
+                # Whatever went wrong, no host may go on sweeping.
+                watch.end(command, partial(self._roll.gone, watch.placement.threads))
+            finished = [f for f in watch.futures if f.status == "finished"]
+            self._note(finished)
+            if isinstance(command, Stop) and len(finished) == len(watch.futures):
+                return self._outcome(watch, as_dask)
+            watch = self._regroup(watch)
 
-    def _start(self, host: int) -> Future:
-        place = self._placement
-        blocks = place.blocks_of(host)
-        plan = HostPlan(
-            run=self.name,
-            host=host,
-            owner=tuple(place.owner),
-            blocks=tuple(blocks),
-            exchanges=tuple(place.exchanges[p] for p in blocks),
-            method=self._method,
-            routes=self._routes[host],
-            addresses=tuple(thread.address for thread in place.threads),
-            queues=tuple(self._orders),
-            reports=self._reports,
-            report_interval=config.seconds("report-interval"),
-            lease=config.seconds("lease"),
-        )
-        return self._client.submit(
-            run_host,
-            plan,
-            [place.rows[p] for p in blocks],
-            [place.rhs[p] for p in blocks],
-            [place.start[p] for p in blocks],
-            workers=[place.threads[host].address],
-            key=f"{self.name}-host-{host}",
-            pure=False,
-        )
-
-    def _take(self, messages: Sequence[Any]) -> None:
-        for message in messages:
-            self._inbox.put(message)
-
-    def _preside(self, futures: list[Future], line: Line) -> None:
-        """Pass reports to the monitor and its orders to the hosts until it says stop."""
-        self._await_hosts(futures)
-        began = roll_call = spoken = time.monotonic()
-        command: Command | None = self._monitor.order
+    def _preside(self, watch: Watch) -> Command:
+        """Pass reports to the monitor and its orders to the hosts until the watch has to end."""
+        monitor, spoken = self._monitor, 0.0
+        command: Command | None = monitor.order
+        began, safe = time.monotonic(), monitor.recall.safe
         while not isinstance(command, Stop):
             now = time.monotonic()
             if command is not None or now - spoken > REPEAT:
-                self._tell(line, command or self._monitor.order)
+                watch.tell(command or monitor.order)
                 spoken = now
-            if now - roll_call > ROLL_CALL:
-                roll_call = now
-                self._check(futures)
-            command = self._next_command(futures, began)
-        self._dismiss(line, command)
+            if monitor.recall.safe != safe and now - began > self._wish_after:
+                # Just now hardly any sweeps would be lost.
+                safe = monitor.recall.safe
+                if monitor.recall.is_covered and self._could_be_faster(watch):
+                    self.moves += 1
+                    self._wish_after *= 2
+                    return Regroup()
+            command = self._next_command(watch)
+        return command
 
-    def _next_command(self, futures: list[Future], began: float) -> Command | None:
+    def _next_command(self, watch: Watch) -> Command | None:
+        now = time.monotonic() - self._began
         try:
-            report = self._inbox.get(timeout=TICK)
-            return self._monitor.receive(report, time.monotonic() - began)
-        except queue.Empty:
-            raise_failures(futures)
-            return self._monitor.tick(time.monotonic() - began)
+            report = watch.next_report()
+            self._check(watch)
+            if report is None:
+                return self._monitor.tick(now)
+            if isinstance(report, Progress):
+                thread = watch.placement.threads[report.host]
+                self._balance.hear(thread, report.rows, report.busy)
+            return self._monitor.receive(report, now)
         except KeyboardInterrupt:
             return self._monitor.stop(Status.STOPPED)
 
-    def _await_hosts(self, futures: list[Future]) -> None:
-        waiting = set(self._hosts)
-        while waiting:
-            try:
-                report = self._inbox.get(timeout=1.0)
-            except queue.Empty:
-                self._check(futures)
-                continue
-            if isinstance(report, Hello):
-                waiting.discard(report.host)
+    def _check(self, watch: Watch) -> None:
+        """Raise when a worker of the watch is gone, or one of its hosts has failed."""
+        failed = any(f.status not in ("pending", "finished") for f in watch.futures)
+        gone = self._roll.gone(watch.placement.threads, at_once=failed)
+        if gone:
+            raise WorkersLostError(f"lost {', '.join(sorted(gone))}")
+        raise_failures(watch.futures)
 
-    def _tell(self, line: Line, command: Command) -> None:
-        for name in self._orders:
-            line.say(name, [command])
+    def _check_alive(self, addresses: set[str]) -> None:
+        if addresses - self._roll.alive():
+            raise WorkersLostError(f"lost {', '.join(sorted(addresses))}")
 
-    def _dismiss(self, line: Line, stop: Stop) -> None:
-        for name in self._orders:
-            line.say(name, [stop])
-            line.end(name)
+    def _could_be_faster(self, watch: Watch) -> bool:
+        place = watch.placement
+        return self._balance.is_worth_changing(place.threads, place.owner, self._roll.threads())
 
-    def _check(self, futures: list[Future]) -> None:
-        raise_failures(futures)
-        alive = self._client.nthreads()
-        lost = {thread.address for thread in self._placement.threads} - set(alive)
-        if lost:
-            raise RuntimeError(f"lost worker {', '.join(sorted(lost))} during the solve: run again")
-
-    def _await_end(self, futures: list[Future]) -> None:
-        """Wait for the hosts; those on lost workers are given up."""
-        deadline = time.monotonic() + 30.0
-        while any(f.status == "pending" for f in futures) and time.monotonic() < deadline:
-            alive = self._client.nthreads()
-            if any(t.address not in alive for t in self._placement.threads):
-                self._client.cancel(futures, force=True)
-                return
-            time.sleep(0.005)
-
-    def _delete_variables(self) -> None:
-        for source, routes in enumerate(self._routes):
-            for target, kind in enumerate(routes):
-                if kind != "variables" or source == target:
-                    continue
-                name = VariablesMailbox.name(self.name, source, target)
-                Variable(name, client=self._client).delete()
-
-    def _outcome(self, futures: list[Future], as_dask: bool) -> Outcome:
-        settle(futures)
-        place = self._placement
-        reports: list[HostReport] = self._client.gather(
-            [self._client.submit(itemgetter(1), f, pure=False) for f in futures]
+    def _watch(self, placement: Placement, start: list[Future], epoch: int | None) -> Watch:
+        self._watches += 1
+        watch = Watch(
+            f"{self.name}-{self._watches}",
+            placement,
+            self._client,
+            method=self._method,
+            mailbox=self._mailbox,
+            start=start,
+            epoch=epoch,
+            tells_copies=False,
         )
+        self.mailboxes = watch.mailboxes
+        return watch
+
+    def _regroup(self, watch: Watch) -> Watch:
+        """Bring the blocks to the workers that are there, as they were in the safe snapshot."""
+        recall = self._monitor.recall
+        if recall.is_covered:
+            self._refuge = watch
+        while True:
+            threads, owner = self._balance.shared(self._roll.threads())
+            addresses = {thread.address for thread in threads}
+
+            try:
+                gone = self._roll.gone(self.placement.threads)
+                self.placement = moved(
+                    self.placement, self._system, threads, owner, self._client,
+                    gone=gone, check=partial(self._check_alive, addresses),
+                )  # fmt: skip
+                return self._watch(self.placement, *self._way_back())
+            except (WorkersLostError, RuntimeError):
+                if not addresses - self._roll.alive(at_once=True):
+                    raise
+
+    def _way_back(self) -> tuple[list[Future], int | None]:
+        """The parts of the safe snapshot, or the start when there is none, or no longer."""
+        recall, nblocks = self._monitor.recall, self.placement.partition.nblocks
+        parts: list[Future] = []
+        if self._monitor.course.history and self._refuge is not None:
+            alive = self._roll.alive()
+            holders = [self._refuge.holder(p, alive) for p in range(nblocks)]
+            parts = [
+                self._client.submit(_saved, holder, p, sorted(recall.needed), pure=False)
+                for p, holder in enumerate(holders)
+                if holder is not None
+            ]
+        if len(parts) < nblocks:
+            recall.start_over()
+            self._monitor.rewind()
+            return self.placement.start, None
+        return parts, self._monitor.rewind()
+
+    def _note(self, futures: list[Future]) -> None:
+        reports = [self._client.submit(itemgetter(1), f, pure=False) for f in futures]
+        self._reports += self._client.gather(reports, errors="skip")
+
+    def _outcome(self, watch: Watch, as_dask: bool) -> Outcome:
+        place, futures = watch.placement, watch.futures
         if as_dask:
             parts = [
                 da.from_delayed(
@@ -213,18 +222,24 @@ class Run:
             for answer, _ in self._client.gather(futures):
                 answers.update(answer)
             x = np.concatenate([answers[p] for p in range(place.partition.nblocks)], axis=1)
-        swept: dict[int, Timings] = {}
-        for report in reports:
-            swept.update(report.blocks)
-        blocks = [swept[p] for p in sorted(swept)]
+        swept = {p: Timings() for p in range(place.partition.nblocks)}
+        for report in self._reports:
+            for p, timings in report.blocks.items():
+                swept[p].add(timings)
+        blocks = list(swept.values())
         return Outcome(
             x,
-            Timings.sum([*blocks, *(report.timings for report in reports)]),
+            Timings.sum([*blocks, *(report.timings for report in self._reports)]),
             blocks,
-            messages=sum(report.messages for report in reports),
-            bytes_sent=sum(report.bytes_sent for report in reports),
+            messages=sum(report.messages for report in self._reports),
+            bytes_sent=sum(report.bytes_sent for report in self._reports),
         )
 
 
 def _part(result: tuple[dict[int, np.ndarray], HostReport], block: int) -> np.ndarray:
     return result[0][block]
+
+
+def _saved(result: tuple[Savings, HostReport], block: int, epochs: list[int]) -> dict[int, Saved]:
+    savings, _ = result
+    return {epoch: savings[epoch][block] for epoch in epochs}

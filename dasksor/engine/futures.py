@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future
 
 
 def raise_failures(futures: Sequence[Future]) -> None:
@@ -24,11 +25,18 @@ def raise_failures(futures: Sequence[Future]) -> None:
             )
 
 
-def settle(futures: Sequence[Future]) -> None:
-    """Wait for the ``futures``; raise the first failure."""
+def settle(futures: Sequence[Future], check: Callable[[], None] = lambda: None) -> None:
+    """Wait for the ``futures``; raise the first failure.
+
+    ``check`` is called all the while and may raise: a task that is bound to a worker waits for
+    ever when that worker is gone.
+    """
     # `distributed.wait` would need a current client, and to set one is not safe among threads.
-    for _ in as_completed(futures, loop=futures[0].client.loop):
-        pass
+    pause = 0.001
+    while any(future.status == "pending" for future in futures):
+        check()
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.02)
     raise_failures(futures)
 
 

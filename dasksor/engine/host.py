@@ -19,7 +19,8 @@ class Host:
     """The blocks of one worker thread; like `Block`, no input or output of its own.
 
     Messages between its own blocks are delivered at once. Those for others wait in `outgoing`,
-    reports for the monitor in `reports`; `at_work` is the block of the last `step`.
+    reports for the monitor in `reports`; `at_work` is the block of the last `step`, and `swept`
+    counts rows.
 
     Parameters
     ----------
@@ -35,6 +36,7 @@ class Host:
     ) -> None:
         self.blocks = {block.index: block for block in blocks}
         self.number, self.buddy = number, buddy
+        self.swept = 0
         self.copies: dict[int, dict[int, Saved]] = {}
         self.timings = {p: Timings() for p in self.blocks}
         self.outgoing: list[Peer] = []
@@ -47,11 +49,18 @@ class Host:
         self._news = dict.fromkeys(self.blocks, 0)
         for block in self.blocks.values():
             self._deliver(block)
+            for epoch in block.measured:
+                self._send_copy(block, epoch)
 
     @property
     def versions(self) -> dict[int, int]:
         """Passes done by each block."""
         return {p: block.version for p, block in self.blocks.items()}
+
+    @property
+    def busy(self) -> float:
+        """Seconds spent on passes and measurements."""
+        return sum(timings.compute + timings.tests for timings in self.timings.values())
 
     def answer(self, epoch: int) -> dict[int, np.ndarray]:
         """Each block's part of snapshot ``epoch``."""
@@ -103,6 +112,7 @@ class Host:
         self.at_work = block.index
         with self.timings[block.index].measure("compute"):
             block.sweep()
+        self.swept += block.own.shape[1]
         self._deliver(block)
         return True
 
@@ -125,7 +135,7 @@ class Host:
         for message in messages:
             if not isinstance(message, Slice | Halo):
                 self.reports.append(message)
-                if isinstance(message, Piece) and self.buddy is not None:
+                if isinstance(message, Piece):
                     self._send_copy(block, message.epoch)
             elif message.target in self.blocks:
                 self.blocks[message.target].receive(message)
@@ -133,6 +143,6 @@ class Host:
                 self.outgoing.append(message)
 
     def _send_copy(self, block: Block | CycleBlock, epoch: int) -> None:
-        assert self.buddy is not None
-        x, version, change = block.measured[epoch]
-        self.outgoing.append(Copy(block.index, self.buddy, epoch, version, change, x))
+        if self.buddy is not None:
+            x, version, change = block.measured[epoch]
+            self.outgoing.append(Copy(block.index, self.buddy, epoch, version, change, x))

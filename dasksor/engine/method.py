@@ -12,6 +12,7 @@ from dasksor.engine.conductor import Conductor
 from dasksor.engine.course import Course
 from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.monitor import Monitor
+from dasksor.engine.recall import Saved
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
@@ -46,7 +47,7 @@ class Method:
         exchanges: Sequence[Exchange],
         rhs: Sequence[np.ndarray],
         start: Sequence[np.ndarray],
-    ) -> list[Block] | list[CycleBlock]:
+    ) -> list[Block | CycleBlock]:
         """The blocks ``numbers``, with their rows and vectors in the same order."""
         parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
         if self.accelerated:
@@ -55,8 +56,29 @@ class Method:
             Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
         ]
 
-    def monitor(self, course: Course, nblocks: int) -> Monitor | Conductor:
-        """The monitor of a run with ``nblocks`` blocks."""
+    def resumed(
+        self,
+        numbers: Iterable[int],
+        rows: Sequence[Rows],
+        exchanges: Sequence[Exchange],
+        rhs: Sequence[np.ndarray],
+        saved: Sequence[dict[int, Saved]],
+        epoch: int,
+    ) -> list[Block | CycleBlock]:
+        """As `blocks`, going on from snapshot ``epoch`` of the ``saved`` ones."""
+        made = self.blocks(numbers, rows, exchanges, rhs, [parts[epoch].x for parts in saved])
+        for block, parts in zip(made, saved, strict=True):
+            block.resume(epoch, parts)
+        return made
+
+    def monitor(self, course: Course, nblocks: int, *, copied: bool = False) -> Monitor | Conductor:
+        """The monitor of a run with ``nblocks`` blocks; ``copied`` as for `Recall`."""
         if self.accelerated:
-            return Conductor(course, nblocks, self.directions)
-        return Monitor(course, nblocks, passes=len(self.directions), exact=self.staleness == 0)
+            return Conductor(course, nblocks, self.directions, copied=copied)
+        return Monitor(
+            course,
+            nblocks,
+            passes=len(self.directions),
+            exact=self.staleness == 0,
+            copied=copied,
+        )

@@ -73,7 +73,7 @@ class Monitor:
         self._judge_at = self._ceiling = 0
         self._stopped = False
         self._ending: Status | None = None
-        self.recall = Recall(nblocks, copied=copied, memo=self._memo(self._versions))
+        self.recall = Recall(nblocks, copied=copied, memo=self._memo(dict(self._versions)))
 
     def receive(self, report: Held | Piece | Progress, now: float) -> Order | Stop | None:
         """Take a report; return what every host has to be told, if anything."""
@@ -109,6 +109,8 @@ class Monitor:
 
     def rewind(self) -> int:
         """Go back to the safe snapshot; its number. `order` is what new hosts are to be told."""
+        self.recall.disperse()
+        self._stopped, self._ending = False, None
         memo = self.recall.memo
         self.course.restore(memo.course)
         number, oldest = self.order.number + 1, self.recall.oldest

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -80,32 +81,83 @@ def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Cli
     partition = system.partition(nblocks)
     threads = threads[:nblocks]
     owner = partition.shared_among(len(threads))
-    placed: dict[str, list[Any]] = {"rows": [], "rhs": [], "start": []}
-    for p, (start, stop) in enumerate(partition.ranges):
-        address = threads[owner[p]].address
-        with dask.annotate(workers=[address], allow_other_workers=False):
-            raw = _on_worker(system.rows(start, stop), client, address)
-            placed["rows"].append(delayed(prepare_rows, pure=False)(raw, start))
-            for name, vectors in (("rhs", system.rhs), ("start", system.start)):
-                entries = system.entries_of(vectors, start, stop)
-                placed[name].append(_on_worker(entries, client, address))
-    futures = {
-        name: client.compute(items, sync=False, optimize_graph=False)
-        for name, items in placed.items()
-    }
-    settle([future for items in futures.values() for future in items])
-    looks = client.map(row_facts, futures["rows"], partition=partition, pure=False)
+    homes = {p: threads[owner[p]].address for p in range(nblocks)}
+    rows, rhs, start = _bring(system, partition, homes, client)
+    looks = client.map(row_facts, rows, partition=partition, pure=False)
     facts = results(client, looks)
     return Placement(
         partition,
         threads,
         owner,
-        **futures,
+        rows,
+        rhs,
+        start,
         facts=facts,
         exchanges=exchanges([f.needs for f in facts]),
-        sites=client.run(look_around, workers=sorted({t.address for t in threads})),
+        sites=_sites(threads, client),
         nrhs=system.nrhs,
     )
+
+
+def moved(
+    placement: Placement,
+    system: LinearSystem,
+    threads: list[Thread],
+    owner: list[int],
+    client: Client,
+    *,
+    gone: set[str],
+    check: Callable[[], None],
+) -> Placement:
+    """The same blocks with other owners; rows whose worker has ``gone`` are brought anew.
+
+    ``check`` is called while that lasts, and may raise.
+    """
+    homes = {
+        p: threads[owner[p]].address
+        for p, before in enumerate(placement.owner)
+        if placement.threads[before].address in gone
+    }
+    rows, rhs, start = list(placement.rows), list(placement.rhs), list(placement.start)
+    if homes:
+        brought = _bring(system, placement.partition, homes, client, check)
+        for p, *futures in zip(homes, *brought, strict=True):
+            rows[p], rhs[p], start[p] = futures
+    return replace(
+        placement,
+        threads=threads,
+        owner=owner,
+        rows=rows,
+        rhs=rhs,
+        start=start,
+        sites=_sites(threads, client),
+    )
+
+
+def _bring(
+    system: LinearSystem,
+    partition: Partition,
+    homes: dict[int, str],
+    client: Client,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[list[Future], list[Future], list[Future]]:
+    """Rows, right-hand sides and start of the blocks in ``homes``, each on its worker."""
+    placed: list[list[Any]] = [[], [], []]
+    for p, address in homes.items():
+        start, stop = partition.ranges[p]
+        with dask.annotate(workers=[address], allow_other_workers=False):
+            raw = _on_worker(system.rows(start, stop), client, address)
+            placed[0].append(delayed(prepare_rows, pure=False)(raw, start))
+            for items, vectors in ((placed[1], system.rhs), (placed[2], system.start)):
+                entries = system.entries_of(vectors, start, stop)
+                items.append(_on_worker(entries, client, address))
+    rows, rhs, begin = (client.compute(items, sync=False, optimize_graph=False) for items in placed)
+    settle([*rows, *rhs, *begin], check)
+    return rows, rhs, begin
+
+
+def _sites(threads: list[Thread], client: Client) -> dict[str, Site]:
+    return client.run(look_around, workers=sorted({t.address for t in threads}))
 
 
 def _on_worker(value: Any, client: Client, address: str) -> Any:

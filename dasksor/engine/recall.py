@@ -53,7 +53,26 @@ class Recall:
     @property
     def oldest(self) -> int:
         """The oldest snapshot that a return to the safe one needs."""
-        return min(self.safe, self._memos[self.safe][1])
+        return min(self.needed)
+
+    @property
+    def needed(self) -> set[int]:
+        """The snapshots that a return to the safe one needs: itself, and the best one then."""
+        return {self.safe, self._memos[self.safe][1]}
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether all that a return to the safe snapshot needs is kept twice, among these hosts."""
+        return all(self._is_held(epoch) for epoch in self.needed)
+
+    def disperse(self) -> None:
+        """Forget who keeps what: blocks go to other hosts, which make new copies."""
+        self._held = {}
+
+    def start_over(self) -> None:
+        """Go back to the start: too many workers were lost at once."""
+        self.safe = START
+        self._memos = {START: self._memos[START]}
 
     def remember(self, epoch: int, memo: Any, best: int) -> None:
         """Keep how the run stood after snapshot ``epoch``, when ``best`` was the best one."""
@@ -71,7 +90,7 @@ class Recall:
             return
         if self._is_held(epoch) and self._is_held(self._memos[epoch][1]):
             self.safe = epoch
-            self._memos = {e: memo for e, memo in self._memos.items() if e >= epoch}
+            self._memos = {e: memo for e, memo in self._memos.items() if e >= epoch or e == START}
             self._held = {e: held for e, held in self._held.items() if e >= self.oldest}
 
     def _is_held(self, epoch: int) -> bool:

@@ -13,12 +13,13 @@ from distributed import get_worker, secede
 from dasksor.engine.host import Host
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Timings
+from dasksor.engine.recall import Saved
 from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.routes import Mail
 from dasksor.mailbox.variables import Ring
-from dasksor.messages import Cycle, Hello, Order, Progress, Report, Stop
+from dasksor.messages import Copy, Cycle, Hello, Order, Progress, Regroup, Stop
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
@@ -32,7 +33,9 @@ class HostPlan:
     """What one host is told at its start; frozen, pickled to the worker.
 
     ``owner[p]`` is the host of block ``p``; ``routes[h]``, ``addresses[h]`` and ``queues[h]`` are
-    the mailbox to host ``h``, its worker, and its order queue.
+    the mailbox to host ``h``, its worker, and its order queue. ``epoch`` is the snapshot to go on
+    from (None: the start), ``buddy`` the host that keeps copies of snapshots, and ``tells_copies``
+    asks to send them to the client as well.
     """
 
     run: str
@@ -41,6 +44,9 @@ class HostPlan:
     blocks: tuple[int, ...]
     exchanges: tuple[Exchange, ...]
     method: Method
+    epoch: int | None
+    buddy: int | None
+    tells_copies: bool
     routes: tuple[str, ...]
     addresses: tuple[str, ...]
     queues: tuple[str, ...]
@@ -59,16 +65,22 @@ class HostReport:
     bytes_sent: int
 
 
+# What a host returns: the parts of one snapshot by block, or all it has, by epoch and block.
 Answer = dict[int, np.ndarray]
+Savings = dict[int, dict[int, Saved]]
 
 
 def run_host(
     plan: HostPlan,
     rows: Sequence[Rows],
     rhs: Sequence[np.ndarray],
-    start: Sequence[np.ndarray],
-) -> tuple[Answer, HostReport]:
-    """Sweep the blocks of one host until the monitor says stop."""
+    start: Sequence[Any],
+) -> tuple[Answer | Savings, HostReport]:
+    """Sweep the blocks of one host until the monitor says stop.
+
+    ``start`` has the unknowns of each block, or its saved parts by epoch where ``plan.epoch`` is
+    given.
+    """
     # A task that lasts must not hold a place in the worker's thread pool.
     secede()
     worker = get_worker()
@@ -116,10 +128,15 @@ class _Shift:
         self._told: dict[int, int] = {}
 
     def work(
-        self, rows: Sequence[Rows], rhs: Sequence[np.ndarray], start: Sequence[np.ndarray]
-    ) -> tuple[Answer, HostReport]:
-        plan = self._plan
-        host = Host(plan.method.blocks(plan.blocks, rows, plan.exchanges, rhs, start))
+        self, rows: Sequence[Rows], rhs: Sequence[np.ndarray], start: Sequence[Any]
+    ) -> tuple[Answer | Savings, HostReport]:
+        plan, method = self._plan, self._plan.method
+        if plan.epoch is None:
+            blocks = method.blocks(plan.blocks, rows, plan.exchanges, rhs, start)
+        else:
+            saved = (plan.blocks, rows, plan.exchanges, rhs, start)
+            blocks = method.resumed(*saved, epoch=plan.epoch)
+        host = Host(blocks, plan.host, plan.buddy)
         self._say([Hello(plan.host)])
         stop = self._await_first_order(host)
         while stop is None:
@@ -135,17 +152,20 @@ class _Shift:
                 self._idle_since = time.monotonic()
                 host.repeat()
                 self._told = {}
-        answer = {} if stop.keep is None else host.answer(stop.keep)
+        answer = host.savings() if isinstance(stop, Regroup) else self._answer(host, stop)
         mail = self._mail
         report = HostReport(host.timings, self._timings, mail.messages, mail.bytes_sent)
         return answer, report
 
-    def _await_first_order(self, host: Host) -> Stop | None:
+    def _answer(self, host: Host, stop: Stop) -> Answer:
+        return {} if stop.keep is None else host.answer(stop.keep)
+
+    def _await_first_order(self, host: Host) -> Stop | Regroup | None:
         """Nothing may be sent before every host's mailbox is open: the first order says so."""
         while True:
             messages = self._inbox.take(IDLE)
             self._check_lease()
-            if any(isinstance(message, Order | Cycle | Stop) for message in messages):
+            if any(isinstance(message, Order | Cycle | Stop | Regroup) for message in messages):
                 return self._distribute(host, messages)
             self._inbox.put(messages)
 
@@ -158,26 +178,38 @@ class _Shift:
 
     def _send(self, host: Host) -> None:
         outgoing, host.outgoing = host.outgoing, []
-        for target in {self._plan.owner[message.target] for message in outgoing}:
-            batch = [m for m in outgoing if self._plan.owner[m.target] == target]
+        reports: list[Any] = [*host.reports]
+        copies = [message for message in outgoing if isinstance(message, Copy)]
+        slices = [message for message in outgoing if not isinstance(message, Copy)]
+        for target in {self._plan.owner[message.target] for message in slices}:
+            batch = [m for m in slices if self._plan.owner[m.target] == target]
             self._mail.post(target, batch)
-        reports: list[Report] = [*host.reports]
+        if copies:
+            self._send_copies(copies)
+            reports += copies if self._plan.tells_copies else []
         host.reports = []
         now = time.monotonic()
         # Short runs end between two reports of long ones: the interval grows with the run.
         interval = min(self._plan.report_interval, 0.1 * (now - self._began))
         if now - self._reported > interval and host.versions != self._told:
             self._reported, self._told = now, host.versions
-            reports.append(Progress(self._plan.host, self._told))
+            reports.append(Progress(self._plan.host, self._told, host.swept, host.busy))
         if reports:
             self._say(reports)
+
+    def _send_copies(self, copies: list[Copy]) -> None:
+        buddy = copies[0].target
+        if self._plan.routes[buddy] == "variables":
+            self._line.say(self._plan.queues[buddy], copies)
+        else:
+            self._mail.post_once(buddy, copies)
 
     def _say(self, reports: list[Any]) -> None:
         self._line.say(self._plan.reports, reports)
 
-    def _distribute(self, host: Host, messages: list[Any]) -> Stop | None:
+    def _distribute(self, host: Host, messages: list[Any]) -> Stop | Regroup | None:
         for message in messages:
-            if isinstance(message, Stop):
+            if isinstance(message, Stop | Regroup):
                 return message
             if isinstance(message, Order | Cycle):
                 self._heard = time.monotonic()

@@ -106,6 +106,10 @@ class Mail:
         """Send without waiting."""
         self._boxes[self._routes[host]].post(host, messages)
 
+    def post_once(self, host: int, messages: Sequence[Peer]) -> None:
+        """Send to another process what no later message will replace; a mailbox keeps slots."""
+        self._boxes["direct"].post(host, messages)
+
     def answer(self, rings: Sequence[Ring]) -> None:
         """Fetch what other hosts have left in Variables."""
         self._boxes["variables"].answer(rings)

@@ -1,0 +1,93 @@
+"""Which workers are there, which have gone, and which only seem to be there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distributed import Client
+
+from dasksor import config
+from dasksor.engine.placement import Thread, worker_threads
+from dasksor.errors import SchedulerLostError
+
+CALL_EVERY = 0.3
+LISTEN_EVERY = 2.0
+
+
+class Roll:
+    """The workers of a cluster, called now and then.
+
+    A worker counts as hung when the scheduler has had no heartbeat from it for the configured
+    time; it is not used again.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._patience = config.seconds("hang")
+        self._hung: set[str] = set()
+        self._alive: dict[str, int] = {}
+        self._called = self._listened = 0.0
+        self._heartbeats: dict[str, tuple[float, float]] = {}
+
+    def alive(self, *, at_once: bool = False) -> set[str]:
+        """Addresses of the workers that can work, from a call not long ago or ``at_once``.
+
+        Raises
+        ------
+        SchedulerLostError
+        """
+        now = time.monotonic()
+        if at_once or now - self._called > CALL_EVERY:
+            self._alive = self._ask(self._client.nthreads)
+            self._called = time.monotonic()
+        if now - self._listened > LISTEN_EVERY:
+            self._listen()
+            self._listened = time.monotonic()
+        return set(self._alive) - self._hung
+
+    def gone(self, threads: Sequence[Thread], *, at_once: bool = False) -> set[str]:
+        """The workers of ``threads`` that cannot work any more."""
+        return {thread.address for thread in threads} - self.alive(at_once=at_once)
+
+    def threads(self) -> list[Thread]:
+        """The threads of workers that can work; waits for a worker when there is none.
+
+        Raises
+        ------
+        RuntimeError
+            No worker came within the configured time.
+        """
+        patience = config.seconds("worker-wait")
+        deadline = time.monotonic() + patience
+        while not self.alive(at_once=True):
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"all workers are lost, and none came within {patience:.0f} s: add workers"
+                )
+            time.sleep(0.1)
+        alive = self.alive()
+        return [thread for thread in worker_threads(self._client) if thread.address in alive]
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        status = self._client.status
+        if status != "running":
+            raise SchedulerLostError(f"lost the scheduler during the solve: the client is {status}")
+        try:
+            return question()
+        except OSError as error:
+            raise SchedulerLostError(f"lost the scheduler during the solve: {error}") from error
+
+    def _listen(self) -> None:
+        # The scheduler's clock may differ from ours: what counts is when its reading last changed.
+        now = time.monotonic()
+        client = self._client
+        identity = self._ask(lambda: client.sync(client.scheduler.identity))  # type: ignore[union-attr]
+        for address, facts in identity["workers"].items():
+            seen, since = self._heartbeats.get(address, (0.0, now))
+            if facts["last_seen"] != seen:
+                since = now
+            self._heartbeats[address] = facts["last_seen"], since
+            if now - since > self._patience:
+                self._hung.add(address)

@@ -1,0 +1,100 @@
+"""Workers that die, join or hang while an asynchronous solve runs on a real cluster."""
+
+import gc
+import os
+import signal
+
+import numpy as np
+import pytest
+from conftest import assert_nothing_left
+from distributed import Client, LocalCluster
+from test_cluster import after, killer
+
+import dasksor
+from dasksor import problems
+
+GRID = problems.poisson((60, 60))
+RHS = np.sin(np.arange(3600))
+
+
+@pytest.fixture
+def cluster():
+    """Three worker processes of one thread, which their nannies restart."""
+    with LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=":0") as made:
+        yield made
+
+
+@pytest.fixture
+def client(cluster):
+    with Client(cluster, set_as_default=False) as made:
+        yield made
+        gc.collect()
+        assert_nothing_left(made)
+
+
+def processes_of(client):
+    return client.run(os.getpid)
+
+
+@pytest.mark.parametrize("mailbox", ["direct", "variables"])
+def test_exact_sweeps_are_bit_for_bit_the_same_after_a_kill(client, mailbox):
+    victim = sorted(processes_of(client).values())[1]
+    found = dasksor.solve(
+        GRID, RHS, mode="async", staleness=0, blocks=7, mailbox=mailbox, client=client,
+        callback=killer(victim, client, after=20), omega=1.5, rtol=1e-8,
+    )  # fmt: skip
+    assert found.success
+    assert victim not in processes_of(client).values()
+    np.testing.assert_array_equal(found.x, after(found.sweeps, GRID, RHS, omega=1.5).x)
+
+
+@pytest.mark.parametrize(
+    "options", [{"staleness": 2}, {"staleness": None, "accelerate": None}, {"accelerate": "cg"}]
+)
+def test_stale_and_accelerated_runs_survive_a_kill(client, options):
+    victim = sorted(processes_of(client).values())[0]
+    result = dasksor.solve(
+        GRID, RHS, mode="async", rtol=1e-6, client=client, callback=killer(victim, client),
+        **options,
+    )  # fmt: skip
+    assert result.success
+    assert victim not in processes_of(client).values()
+    assert result.residual(GRID, RHS) == pytest.approx(result.residual_norm, rel=1e-6)
+
+
+def test_without_nannies_blocks_move_to_those_that_are_left():
+    with (
+        LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        started = [worker_without_nanny(cluster.scheduler_address) for _ in range(3)]
+        try:
+            client.wait_for_workers(3)
+            kill = (started[0].pid, started[2].pid)
+            killed = []
+
+            def callback(progress):
+                if len(killed) < 2 and progress.sweeps > 20 * (1 + len(killed)):
+                    os.kill(kill[len(killed)], signal.SIGKILL)
+                    killed.append(progress.sweeps)
+
+            result = dasksor.solve(
+                GRID, RHS, mode="async", staleness=0, omega=1.5, rtol=1e-8, client=client,
+                callback=callback,
+            )  # fmt: skip
+            assert len(killed) == 2
+            assert result.success
+            np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.5).x)
+            assert result.workers == 1
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+
+
+def worker_without_nanny(address):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
+    return subprocess.Popen([*command, "--nthreads", "1", "--no-dashboard"])
