@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from distributed.protocol import to_serialize
@@ -49,24 +49,28 @@ class DirectMailbox:
     """One host's way to hosts of other workers; ``addresses[h]`` is the worker of host ``h``."""
 
     def __init__(self, worker: Any, loop: Any, run: str, addresses: Sequence[str]) -> None:
-        self._worker, self._run, self._addresses = worker, run, addresses
-        self._pump = Pump(loop, self._send)
+        self._worker, self._loop, self._run, self._addresses = worker, loop, run, addresses
+        # One for each host: a worker that is gone or hangs must not keep the others waiting.
+        self._pumps: dict[int, Pump] = {}
         self.messages = self.bytes_sent = 0
         install(worker)
 
     def post(self, host: int, messages: Sequence[Peer]) -> None:
-        self._pump.put([(host, messages)])
+        if host not in self._pumps:
+            self._pumps[host] = Pump(self._loop, partial(self._send, host))
+        self._pumps[host].put([messages])
 
     def close(self) -> None:
-        self._pump.close()
+        # A run ends when nobody needs what is still on its way, and a worker that is gone would
+        # be called for half a minute.
+        for pump in self._pumps.values():
+            pump.abandon()
         remove(self._worker)
 
-    async def _send(self, items: list[tuple[int, Sequence[Peer]]]) -> None:
+    async def _send(self, host: int, items: list[Sequence[Peer]]) -> None:
         # What has gathered while the last sending was under way: only the newest of each slot.
-        newest: dict[int, dict[tuple, Peer]] = defaultdict(dict)
-        for host, messages in items:
-            newest[host].update({message.slot: message for message in messages})
-        await asyncio.gather(*(self._deliver(h, list(m.values())) for h, m in newest.items()))
+        newest = {message.slot: message for messages in items for message in messages}
+        await self._deliver(host, list(newest.values()))
 
     async def _deliver(self, host: int, messages: list[Peer]) -> None:
         rpc = self._worker.rpc(self._addresses[host])

@@ -41,6 +41,13 @@ class Pump:
         # Who sends owns the pump: this cycle would keep both, and their arrays, until collected.
         del self._send
 
+    def abandon(self) -> None:
+        """Send nothing more, not even what waits."""
+        draining = self._draining
+        if draining is not None:
+            draining.cancel()
+        del self._send
+
     async def _drain(self) -> None:
         while True:
             with self._lock:
