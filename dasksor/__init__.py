@@ -2,10 +2,11 @@
 
 from dasksor import config, problems
 from dasksor.engine.course import Measurement
-from dasksor.errors import BlockError, NotConverged
+from dasksor.errors import BlockError, NotConverged, SchedulerLostError
 from dasksor.files import read, read_vector
 from dasksor.lazy import sweep
 from dasksor.result import Result
+from dasksor.resume import resume
 from dasksor.simulate import Simulation, simulate
 from dasksor.solve import solve
 from dasksor.sources import from_blocks
@@ -22,12 +23,14 @@ __all__ = [
     "Measurement",
     "NotConverged",
     "Result",
+    "SchedulerLostError",
     "Simulation",
     "Status",
     "from_blocks",
     "problems",
     "read",
     "read_vector",
+    "resume",
     "simulate",
     "solve",
     "sweep",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ MEANING = {
     "staleness": ("async",),
     "mailbox": ("async",),
     "accelerate": ("async",),
+    "checkpoint": ("async",),
     "client": (AUTO, "sync", "async"),
 }
 
@@ -45,6 +48,8 @@ class Options:
     staleness: int | str | None
     accelerate: str | None
     mailbox: str
+    checkpoint: Path | None
+    checkpoint_every: float
     client: Client | None
     callback: Callable[[Measurement], object] | None
 
@@ -64,6 +69,8 @@ class Options:
         staleness: int | str | None,
         accelerate: str | None,
         mailbox: str,
+        checkpoint: str | os.PathLike | None,
+        checkpoint_every: float,
         client: Client | None,
         callback: Callable[[Measurement], object] | None,
     ) -> Options:
@@ -94,17 +101,30 @@ class Options:
             staleness=staleness != AUTO,
             accelerate=accelerate != AUTO,
             mailbox=mailbox != AUTO,
+            checkpoint=checkpoint is not None,
             client=client is not None,
         )
+        if not _is_number(checkpoint_every) or checkpoint_every < 0:
+            raise ValueError(
+                f"checkpoint_every must be a number of seconds >= 0, got {checkpoint_every!r}"
+            )
+        folder = None if checkpoint is None else _checked_folder(checkpoint)
         if client is not None:
             _check_client(client)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {type(callback).__name__}")
         limits = _checked_limits(n, rtol, atol, maxiter, timeout)
         return cls(
-            limits, mode, omega, DIRECTIONS[sweep], blocks, staleness, accelerate, mailbox, client,
-            callback,
+            limits, mode, omega, DIRECTIONS[sweep], blocks, staleness, accelerate, mailbox,
+            folder, float(checkpoint_every), client, callback,
         )  # fmt: skip
+
+
+def _checked_folder(checkpoint: str | os.PathLike) -> Path:
+    folder = Path(checkpoint)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"checkpoint {folder} is a file: give a folder, or a new name")
+    return folder
 
 
 def _checked_limits(

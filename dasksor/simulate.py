@@ -121,7 +121,7 @@ def simulate(
     options = Options.checked(
         system.n, rtol=rtol, atol=atol, maxiter=maxiter, timeout=None, mode="async", omega=omega,
         sweep=sweep, blocks=blocks, staleness=staleness, accelerate=accelerate,
-        mailbox=AUTO, client=None, callback=None,
+        mailbox=AUTO, checkpoint=None, checkpoint_every=0.0, client=None, callback=None,
     )  # fmt: skip
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -13,6 +15,7 @@ from dasksor.analysis import row_facts
 from dasksor.choices import choose_blocks, choose_method, choose_mode, choose_omega
 from dasksor.clusters import cluster_for, current_client
 from dasksor.engine import coordinator, placement, sequential, synchronous
+from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
@@ -22,6 +25,16 @@ from dasksor.partition import Partition
 from dasksor.result import Result, shaped, timings_dict
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a checkpoint needs besides the state of the run."""
+
+    system: LinearSystem
+    options: Options
+    method: Method
+    nblocks: int
 
 
 def solve(
@@ -39,6 +52,8 @@ def solve(
     staleness: int | str | None = AUTO,
     accelerate: str | None = AUTO,
     mailbox: str = AUTO,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: float = 60.0,
     client: Client | None = None,
     timeout: float | None = None,
     callback: Callable[[Measurement], object] | None = None,
@@ -86,6 +101,11 @@ def solve(
     mailbox : {"auto", "memory", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, messages
         from worker to worker, or the scheduler's Variables. "auto": for each pair the fastest.
+    checkpoint : path, optional
+        For mode "async": a folder to which the run is written every `checkpoint_every` seconds;
+        `dasksor.resume` goes on from there. It holds pickles of ``A`` and ``b``.
+    checkpoint_every : float
+        Seconds.
     client : distributed.Client, optional
         By default the current client, else a cluster of threads for the time of the call.
     timeout : float, optional
@@ -128,6 +148,8 @@ def solve(
         staleness=staleness,
         accelerate=accelerate,
         mailbox=mailbox,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
         client=client,
         callback=callback,
     )
@@ -137,7 +159,7 @@ def solve(
         result = _solve_here(system, request, reason, began)
     else:
         with cluster_for(client) as (active, ours):
-            result = _solve_there(system, request, mode, reason, active, ours, began)
+            result = solve_there(system, request, mode, reason, active, ours, began)
     if raise_on_failure and not result.success:
         raise NotConverged(result)
     return result
@@ -160,7 +182,7 @@ def _solve_here(system: LinearSystem, request: Options, reason: str, began: floa
     )  # fmt: skip
 
 
-def _solve_there(
+def solve_there(
     system: LinearSystem,
     request: Options,
     mode: str,
@@ -168,13 +190,17 @@ def _solve_there(
     client: Client,
     ours: bool,
     began: float,
+    *,
+    earlier: tuple[Method, int, State | None] | None = None,
 ) -> Result:
+    """Solve on a cluster; ``earlier`` has method, blocks and state of a run to go on with."""
     threads = placement.worker_threads(client)
-    nblocks = request.blocks or choose_blocks(system, mode, len(threads))
+    method, nblocks, state = earlier or (None, request.blocks, None)
+    nblocks = nblocks or choose_blocks(system, mode, len(threads))
     placed = placement.place(system, nblocks, threads, client)
     if mode == "sync":
         method = Method(0, request.directions)
-    else:
+    elif method is None:
         method = choose_method(request, placed.facts, len(threads))
     omega = choose_omega(request, system, placed.facts, method)
     course = Course(request.limits, omega, request.callback)
@@ -194,6 +220,8 @@ def _solve_there(
             client,
             method=method,
             mailbox=request.mailbox,
+            checkpoint=_checkpoint(system, request, method, nblocks, goes_on=bool(earlier)),
+            state=state,
         )
         outcome = run.run(as_dask=as_dask and not ours)
         mailbox = ", ".join(run.mailboxes) or None
@@ -203,9 +231,17 @@ def _solve_there(
     return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
-        blocks=nblocks,
-        workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
+        blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
     )  # fmt: skip
+
+
+def _checkpoint(
+    system: LinearSystem, request: Options, method: Method, nblocks: int, *, goes_on: bool
+) -> Checkpoint | None:
+    if request.checkpoint is None:
+        return None
+    case = Case(system, replace(request, client=None, callback=None), method, nblocks)
+    return Checkpoint(request.checkpoint, request.checkpoint_every, nblocks, case, goes_on=goes_on)
 
 
 def result_of(

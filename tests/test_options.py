@@ -24,6 +24,8 @@ DEFAULTS = {
     "staleness": "auto",
     "accelerate": "auto",
     "mailbox": "auto",
+    "checkpoint": None,
+    "checkpoint_every": 60.0,
     "client": None,
     "callback": None,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,13 @@ class _Direction:
     coarse: np.ndarray
 
 
+class _Memo(NamedTuple):
+    """How the run stood after an iterate."""
+
+    course: Course
+    keep: int
+
+
 class Conductor:
     """Reports in, orders out; no input or output of its own, like `dasksor.engine.monitor.Monitor`.
 
@@ -54,7 +61,7 @@ class Conductor:
         self.course = course
         omega = course.relaxation.omega
         self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, START, START)
-        self.recall = Recall(nblocks, copied=copied, memo=(course.copy(), START))
+        self.recall = Recall(nblocks, copied=copied, memo=_Memo(course.copy(), START))
         self._nblocks, self._directions = nblocks, directions
         self._reports: dict[int, Any] = {}
         self._space: CoarseSpace | None = None
@@ -106,9 +113,9 @@ class Conductor:
         """Go back to the safe iterate; its number. `order` is what new hosts are to be told."""
         self.recall.disperse()
         self._stopped, self._ending = False, None
-        course, keep = self.recall.memo
-        self.course.restore(course)
-        self.order = self.order._replace(keep=keep)
+        memo = self.recall.memo
+        self.course.restore(memo.course)
+        self.order = self.order._replace(keep=memo.keep)
         self._past.clear()
         self._seen.clear()
         self._reports = {}
@@ -133,9 +140,8 @@ class Conductor:
             self._stopped = True
             return Stop(self.order.keep)
         self._unmeasured = 0
-        self.recall.remember(
-            self.order.epoch, (self.course.copy(), self.order.keep), self.order.keep
-        )
+        keep = self.order.keep
+        self.recall.remember(self.order.epoch, _Memo(self.course.copy(), keep), keep)
         return self._give(Cut.CORRECTION)
 
     def _step(self, reports: list[Moments]) -> Cycle | Stop:

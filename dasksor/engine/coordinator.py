@@ -19,6 +19,7 @@ from dask import delayed
 from distributed import Client, Future
 
 from dasksor.engine.balance import Balance
+from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course
 from dasksor.engine.futures import raise_failures
 from dasksor.engine.method import Method
@@ -28,7 +29,8 @@ from dasksor.engine.recall import Saved
 from dasksor.engine.roll import Roll
 from dasksor.engine.tasks import HostReport, Savings
 from dasksor.engine.watch import Watch
-from dasksor.messages import Command, Progress, Regroup, Stop
+from dasksor.errors import SchedulerLostError
+from dasksor.messages import Command, Copy, Progress, Regroup, Stop
 from dasksor.status import Status
 from dasksor.system import LinearSystem
 
@@ -62,6 +64,8 @@ class Run:
         *,
         method: Method,
         mailbox: str,
+        checkpoint: Checkpoint | None = None,
+        state: State | None = None,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
         self.losses = self.moves = 0
@@ -70,9 +74,14 @@ class Run:
         self._method, self._mailbox = method, mailbox
         processes = {site[:2] for site in placement.sites.values()}
         nblocks = placement.partition.nblocks
-        self._monitor = method.monitor(course, nblocks, copied=len(processes) > 1)
-        self._began = time.monotonic()
-        self._roll = Roll(client)
+        copied = len(processes) > 1
+        self._monitor = method.monitor(
+            course, nblocks, copied=copied, saves=copied or checkpoint is not None
+        )
+        self._checkpoint, self._state = checkpoint, state
+        self._began = time.monotonic() - (state.time if state else 0.0)
+        advice = f"go on with dasksor.resume({str(checkpoint.path)!r})" if checkpoint else ""
+        self._roll = Roll(client, advice or "give checkpoint= next time, to go on from there")
         self._balance = Balance(placement.partition, [f.entries for f in placement.facts])
         # The ended watch whose hosts returned the snapshots to go back to.
         self._refuge: Watch | None = None
@@ -82,7 +91,7 @@ class Run:
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
-        watch = self._watch(self.placement, self.placement.start, None)
+        watch = self._watch(self.placement, *self._beginning())
         while True:
             command: Command = Stop(None)
             try:
@@ -91,6 +100,9 @@ class Run:
             except WorkersLostError:
                 self.losses += 1
                 command = Regroup()
+            except SchedulerLostError:
+                watch.abandon()
+                raise
             finally:
                 # Whatever went wrong, no host may go on sweeping.
                 watch.end(command, partial(self._roll.gone, watch.placement.threads))
@@ -127,12 +139,19 @@ class Run:
             self._check(watch)
             if report is None:
                 return self._monitor.tick(now)
+            if isinstance(report, Copy):
+                self._keep(report)
+                return None
             if isinstance(report, Progress):
                 thread = watch.placement.threads[report.host]
                 self._balance.hear(thread, report.rows, report.busy)
             return self._monitor.receive(report, now)
         except KeyboardInterrupt:
             return self._monitor.stop(Status.STOPPED)
+
+    def _keep(self, copy: Copy) -> None:
+        assert self._checkpoint is not None
+        self._checkpoint.hear(copy, self._monitor.recall)
 
     def _check(self, watch: Watch) -> None:
         """Raise when a worker of the watch is gone, or one of its hosts has failed."""
@@ -160,10 +179,27 @@ class Run:
             mailbox=self._mailbox,
             start=start,
             epoch=epoch,
-            tells_copies=False,
+            tells_copies=self._checkpoint is not None,
         )
         self.mailboxes = watch.mailboxes
         return watch
+
+    def _beginning(self) -> tuple[list[Future], int | None]:
+        """The newest state on disk, that of the run that is resumed, or the start."""
+        recall, place, state = self._monitor.recall, self.placement, self._state
+        if self._checkpoint is not None:
+            state = self._checkpoint.newest() or state
+        if state is None:
+            recall.start_over()
+            self._monitor.rewind()
+            return place.start, None
+        recall.adopt(state.epoch, state.memo, state.best)
+        addresses = [place.threads[owner].address for owner in place.owner]
+        parts = [
+            self._client.scatter([state.parts[p]], workers=[address], hash=False)[0]
+            for p, address in enumerate(addresses)
+        ]
+        return parts, self._monitor.rewind()
 
     def _regroup(self, watch: Watch) -> Watch:
         """Bring the blocks to the workers that are there, as they were in the safe snapshot."""
@@ -186,7 +222,7 @@ class Run:
                     raise
 
     def _way_back(self) -> tuple[list[Future], int | None]:
-        """The parts of the safe snapshot, or the start when there is none, or no longer."""
+        """The parts of the safe snapshot, or the beginning when there is none, or no longer."""
         recall, nblocks = self._monitor.recall, self.placement.partition.nblocks
         parts: list[Future] = []
         if self._monitor.course.history and self._refuge is not None:
@@ -198,9 +234,7 @@ class Run:
                 if holder is not None
             ]
         if len(parts) < nblocks:
-            recall.start_over()
-            self._monitor.rewind()
-            return self.placement.start, None
+            return self._beginning()
         return parts, self._monitor.rewind()
 
     def _note(self, futures: list[Future]) -> None:

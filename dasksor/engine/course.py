@@ -103,14 +103,17 @@ class Course:
         """The course as it is now, for `restore`."""
         return replace(
             self,
+            callback=None,
             relaxation=copy.copy(self.relaxation),
             history=list(self.history),
             _levels=list(self._levels),
         )
 
     def restore(self, other: Course) -> None:
-        """Go back to where a copy was made."""
-        vars(self).update(vars(other.copy()))
+        """Go back to where a copy was made; limits and callback stay."""
+        state = vars(other.copy())
+        del state["limits"], state["callback"]
+        vars(self).update(state)
 
     def _note(self, sweeps: int, norms: np.ndarray, now: float) -> float:
         level = math.hypot(*norms)

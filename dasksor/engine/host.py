@@ -29,18 +29,25 @@ class Host:
         The host's own number.
     buddy : int, optional
         The host that keeps copies of this one's parts of snapshots, and outlives its worker.
+    tells : bool
+        Whether copies go to the monitor as well.
     """
 
     def __init__(
-        self, blocks: Iterable[Block | CycleBlock], number: int = 0, buddy: int | None = None
+        self,
+        blocks: Iterable[Block | CycleBlock],
+        number: int = 0,
+        buddy: int | None = None,
+        *,
+        tells: bool = False,
     ) -> None:
         self.blocks = {block.index: block for block in blocks}
-        self.number, self.buddy = number, buddy
+        self.number, self.buddy, self._tells = number, buddy, tells
         self.swept = 0
         self.copies: dict[int, dict[int, Saved]] = {}
         self.timings = {p: Timings() for p in self.blocks}
         self.outgoing: list[Peer] = []
-        self.reports: list[Report] = []
+        self.reports: list[Report | Copy] = []
         self.at_work = -1
         self._abroad = {
             p: [q for q in block.exchange.neighbours if q not in self.blocks]
@@ -143,6 +150,8 @@ class Host:
                 self.outgoing.append(message)
 
     def _send_copy(self, block: Block | CycleBlock, epoch: int) -> None:
+        x, version, change = block.measured[epoch]
         if self.buddy is not None:
-            x, version, change = block.measured[epoch]
             self.outgoing.append(Copy(block.index, self.buddy, epoch, version, change, x))
+        if self._tells:
+            self.reports.append(Copy(block.index, self.number, epoch, version, change, x))

@@ -71,8 +71,10 @@ class Method:
             block.resume(epoch, parts)
         return made
 
-    def monitor(self, course: Course, nblocks: int, *, copied: bool = False) -> Monitor | Conductor:
-        """The monitor of a run with ``nblocks`` blocks; ``copied`` as for `Recall`."""
+    def monitor(
+        self, course: Course, nblocks: int, *, copied: bool = False, saves: bool = False
+    ) -> Monitor | Conductor:
+        """The monitor of a run with ``nblocks`` blocks; ``copied`` and ``saves`` as for it."""
         if self.accelerated:
             return Conductor(course, nblocks, self.directions, copied=copied)
         return Monitor(
@@ -81,4 +83,5 @@ class Method:
             passes=len(self.directions),
             exact=self.staleness == 0,
             copied=copied,
+            saves=saves,
         )

@@ -46,6 +46,8 @@ class Monitor:
         Staleness 0: snapshots are taken after a set pass, so they are iterates of sequential SOR.
     copied : bool
         Whether hosts keep copies of each other's parts of snapshots.
+    saves : bool
+        Whether snapshots are taken often, so that little is lost with a worker.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Monitor:
         passes: int = 1,
         exact: bool = True,
         copied: bool = False,
+        saves: bool = False,
     ):
         self.course = course
         self.order = Order(0, START, 0, 0, 1.0, START, START)
         self._nblocks = nblocks
         self._passes = passes
         self._exact = exact
-        self._saves = copied
+        self._saves = saves
         self._pieces: dict[int, Piece] = {}
         self._versions = dict.fromkeys(range(nblocks), 0)
         self._snapshot_after = math.inf

@@ -65,6 +65,15 @@ class Recall:
         """Whether all that a return to the safe snapshot needs is kept twice, among these hosts."""
         return all(self._is_held(epoch) for epoch in self.needed)
 
+    def known(self, epoch: int) -> tuple[Any, int] | None:
+        """How the run stood after snapshot ``epoch``, and the best one then, if remembered."""
+        return self._memos.get(epoch)
+
+    def adopt(self, epoch: int, memo: Any, best: int) -> None:
+        """Take snapshot ``epoch`` of an earlier run as the safe one."""
+        self.safe = epoch
+        self._memos[epoch] = memo, best
+
     def disperse(self) -> None:
         """Forget who keeps what: blocks go to other hosts, which make new copies."""
         self._held = {}

@@ -19,12 +19,14 @@ LISTEN_EVERY = 2.0
 class Roll:
     """The workers of a cluster, called now and then.
 
+    ``advice`` ends the messages of what cannot be mended.
+
     A worker counts as hung when the scheduler has had no heartbeat from it for the configured
     time; it is not used again.
     """
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, advice: str) -> None:
+        self._client, self._advice = client, advice
         self._patience = config.seconds("hang")
         self._hung: set[str] = set()
         self._alive: dict[str, int] = {}
@@ -64,7 +66,7 @@ class Roll:
         while not self.alive(at_once=True):
             if time.monotonic() > deadline:
                 raise RuntimeError(
-                    f"all workers are lost, and none came within {patience:.0f} s: add workers"
+                    f"all workers are lost, and none came within {patience:.0f} s: {self._advice}"
                 )
             time.sleep(0.1)
         alive = self.alive()
@@ -73,11 +75,15 @@ class Roll:
     def _ask(self, question: Callable[[], Any]) -> Any:
         status = self._client.status
         if status != "running":
-            raise SchedulerLostError(f"lost the scheduler during the solve: the client is {status}")
+            raise SchedulerLostError(
+                f"lost the scheduler during the solve, the client is {status}: {self._advice}"
+            )
         try:
             return question()
         except OSError as error:
-            raise SchedulerLostError(f"lost the scheduler during the solve: {error}") from error
+            raise SchedulerLostError(
+                f"lost the scheduler during the solve, {error}: {self._advice}"
+            ) from error
 
     def _listen(self) -> None:
         # The scheduler's clock may differ from ours: what counts is when its reading last changed.

@@ -136,7 +136,7 @@ class _Shift:
         else:
             saved = (plan.blocks, rows, plan.exchanges, rhs, start)
             blocks = method.resumed(*saved, epoch=plan.epoch)
-        host = Host(blocks, plan.host, plan.buddy)
+        host = Host(blocks, plan.host, plan.buddy, tells=plan.tells_copies)
         self._say([Hello(plan.host)])
         stop = self._await_first_order(host)
         while stop is None:
@@ -186,7 +186,6 @@ class _Shift:
             self._mail.post(target, batch)
         if copies:
             self._send_copies(copies)
-            reports += copies if self._plan.tells_copies else []
         host.reports = []
         now = time.monotonic()
         # Short runs end between two reports of long ones: the interval grows with the run.

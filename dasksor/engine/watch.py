@@ -64,6 +64,7 @@ class Watch:
         self.buddies = [_buddy(host, sites) for host in range(len(sites))]
         self._method, self._epoch, self._tells_copies = method, epoch, tells_copies
         self._start = start
+        self._abandoned = False
         self._hosts = range(len(placement.threads))
         self._orders = [f"{name}-orders-{host}" for host in self._hosts]
         self._reports = f"{name}-reports"
@@ -121,8 +122,15 @@ class Watch:
         for name in self._orders:
             self._line.say(name, [command])
 
+    def abandon(self) -> None:
+        """Give up at once: there is no scheduler to talk to."""
+        self._abandoned = True
+        self._line.abandon()
+
     def end(self, command: Command, lost: Callable[[], set[str]]) -> None:
         """Give the last order, wait for the hosts, and clear away; those ``lost`` are given up."""
+        if self._abandoned:
+            return
         try:
             self.tell(command)
             for name in self._orders:
