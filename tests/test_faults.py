@@ -3,7 +3,11 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
+import time
 
+import dask
 import numpy as np
 import pytest
 from conftest import assert_nothing_left
@@ -93,8 +97,102 @@ def test_without_nannies_blocks_move_to_those_that_are_left():
 
 
 def worker_without_nanny(address):
-    import subprocess
-    import sys
-
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
     return subprocess.Popen([*command, "--nthreads", "1", "--no-dashboard"])
+
+
+class Once:
+    """A callback that does ``deed`` once, when more than ``after`` sweeps are done."""
+
+    def __init__(self, deed, after=20):
+        self.deed, self.after, self.done = deed, after, False
+
+    def __call__(self, progress):
+        if not self.done and progress.sweeps > self.after:
+            self.done = True
+            self.deed()
+
+
+LONG = {"mode": "async", "staleness": 0, "omega": 1.0, "rtol": 1e-11}
+
+
+def test_a_worker_that_joins_is_used(cluster, client):
+    cluster.scale(1)
+    while len(client.nthreads()) != 1:
+        time.sleep(0.05)
+    A = problems.poisson((120, 120))
+    b = np.ones(A.shape[0])
+    result = dasksor.solve(
+        A, b, blocks=6, client=client, timeout=8.0, callback=Once(lambda: cluster.scale(2)), **LONG
+    )
+    assert result.workers == 2
+    assert result.moves >= 1
+    np.testing.assert_array_equal(result.x, after(result.sweeps, A, b, omega=1.0).x)
+
+
+def test_a_worker_that_hangs_is_given_up(client):
+    victim = sorted(processes_of(client).values())[0]
+    with dask.config.set({"dasksor.hang": "3s"}):
+        try:
+            result = dasksor.solve(
+                GRID, RHS, client=client, callback=Once(lambda: os.kill(victim, signal.SIGSTOP)),
+                **LONG,
+            )  # fmt: skip
+        finally:
+            os.kill(victim, signal.SIGCONT)
+    assert result.success
+    assert result.losses == 1
+    np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)
+
+
+def test_the_loss_of_the_scheduler_names_the_checkpoint(tmp_path):
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard",
+         "--scheduler-file", str(tmp_path / "scheduler.json")],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    workers = []
+    try:
+        client = Client(scheduler_file=str(tmp_path / "scheduler.json"), set_as_default=False)
+        workers = [worker_without_nanny(client.scheduler.address) for _ in range(2)]
+        client.wait_for_workers(2)
+
+        def cut(progress):
+            if (tmp_path / "run" / "state.pkl").exists():
+                scheduler.kill()
+
+        with pytest.raises(dasksor.SchedulerLostError, match=r"dasksor\.resume\('.*run'\)"):
+            dasksor.solve(
+                GRID, RHS, client=client, checkpoint=tmp_path / "run", checkpoint_every=0.0,
+                callback=cut, **LONG,
+            )  # fmt: skip
+        client.close(timeout=1)
+    finally:
+        for process in [scheduler, *workers]:
+            process.kill()
+            process.wait()
+    result = dasksor.resume(tmp_path / "run")
+    assert result.success
+    np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)
+
+
+def slow_down(seconds):
+    """Make every pass of this worker take ``seconds`` longer; runs there."""
+    from dasksor.engine.block import Block
+
+    swift = Block.sweep
+
+    def sweep(block):
+        time.sleep(seconds)
+        swift(block)
+
+    Block.sweep = sweep
+
+
+def test_blocks_move_away_from_a_slow_worker(client):
+    slow = sorted(client.nthreads())[0]
+    client.run(slow_down, 0.02, workers=[slow])
+    result = dasksor.solve(GRID, RHS, blocks=12, client=client, timeout=60.0, **LONG)
+    assert result.moves >= 1
+    assert result.workers <= 3
+    np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)

@@ -9,8 +9,8 @@ import numpy as np
 from dasksor.engine.placement import Thread
 from dasksor.partition import Partition
 
-# Below this many seconds of work a speed says more about the start than about the thread.
-LONG_ENOUGH = 0.3
+# Less work than this, in seconds, says little about the speed of a thread.
+LONG_ENOUGH = 0.02
 # A change of hands costs tenths of a second and the sweeps since the last snapshot.
 WORTH_IT = 1.25
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 import uuid
 from functools import partial
-from operator import itemgetter
 
 import dask.array as da
 import numpy as np
@@ -106,9 +105,8 @@ class Run:
             finally:
                 # Whatever went wrong, no host may go on sweeping.
                 watch.end(command, partial(self._roll.gone, watch.placement.threads))
-            finished = [f for f in watch.futures if f.status == "finished"]
-            self._note(finished)
-            if isinstance(command, Stop) and len(finished) == len(watch.futures):
+            self._reports += watch.host_reports()
+            if isinstance(command, Stop) and watch.is_complete:
                 return self._outcome(watch, as_dask)
             watch = self._regroup(watch)
 
@@ -227,19 +225,16 @@ class Run:
         parts: list[Future] = []
         if self._monitor.course.history and self._refuge is not None:
             alive = self._roll.alive()
-            holders = [self._refuge.holder(p, alive) for p in range(nblocks)]
             parts = [
-                self._client.submit(_saved, holder, p, sorted(recall.needed), pure=False)
-                for p, holder in enumerate(holders)
-                if holder is not None
+                self._client.submit(
+                    _saved, future, p, sorted(recall.needed), workers=[address], pure=False
+                )
+                for p in range(nblocks)
+                for future, address in self._refuge.holders(p, alive)[:1]
             ]
         if len(parts) < nblocks:
             return self._beginning()
         return parts, self._monitor.rewind()
-
-    def _note(self, futures: list[Future]) -> None:
-        reports = [self._client.submit(itemgetter(1), f, pure=False) for f in futures]
-        self._reports += self._client.gather(reports, errors="skip")
 
     def _outcome(self, watch: Watch, as_dask: bool) -> Outcome:
         place, futures = watch.placement, watch.futures

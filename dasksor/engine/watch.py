@@ -6,6 +6,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from distributed import Client, Future, Queue, Variable
@@ -14,7 +15,7 @@ from dasksor import config
 from dasksor.engine.futures import raise_failures
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Placement
-from dasksor.engine.tasks import HostPlan, run_host
+from dasksor.engine.tasks import HostPlan, HostReport, run_host
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.routes import Site, routes_from
 from dasksor.mailbox.variables import VariablesMailbox
@@ -107,16 +108,28 @@ class Watch:
         except queue.Empty:
             return None
 
-    def holder(self, block: int, alive: set[str]) -> Future | None:
-        """After the end: the result of a host that kept ``block`` and whose worker is ``alive``."""
-        place = self.placement
-        owner = place.owner[block]
-        for host in (owner, self.buddies[owner]):
-            if host is None or place.threads[host].address not in alive:
-                continue
-            if self.futures[host].status == "finished":
-                return self.futures[host]
-        return None
+    # After the end
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every host has returned its result."""
+        return all(future.status == "finished" for future in self.futures)
+
+    def host_reports(self) -> list[HostReport]:
+        """What the hosts say of their work, those that have returned a result."""
+        reports = [
+            self._client.submit(itemgetter(1), future, workers=[thread.address], pure=False)
+            for future, thread in zip(self.futures, self.placement.threads, strict=True)
+            if future.status == "finished"
+        ]
+        return self._client.gather(reports, errors="skip")
+
+    def holders(self, block: int, alive: set[str]) -> list[tuple[Future, str]]:
+        """The results of hosts that kept ``block``, with their workers, if those are ``alive``."""
+        owner = self.placement.owner[block]
+        hosts = [host for host in (owner, self.buddies[owner]) if host is not None]
+        kept = [(self.futures[host], self.placement.threads[host].address) for host in hosts]
+        return [(f, address) for f, address in kept if address in alive and f.status == "finished"]
 
     def tell(self, command: Command) -> None:
         for name in self._orders:
