@@ -76,9 +76,10 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    mailbox : {"auto", "memory", "direct", "variables"}
-        For mode "async": what carries slices between threads: the memory of one process, messages
-        from worker to worker, or the scheduler's Variables. "auto": for each pair the fastest.
+    mailbox : {"auto", "memory", "shared", "direct", "variables"}
+        For mode "async": what carries slices between threads: the memory of one process, memory
+        shared by processes of one machine, messages from worker to worker, or the scheduler's
+        Variables. "auto": for each pair the fastest.
     client : distributed.Client, optional
         By default the current client, else a cluster of threads for the time of the call.
     timeout : float, optional

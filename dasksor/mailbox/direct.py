@@ -11,6 +11,7 @@ from typing import Any
 from distributed.protocol import to_serialize
 
 from dasksor.mailbox import registry
+from dasksor.mailbox.inbox import keep_newest
 from dasksor.mailbox.pump import Pump
 from dasksor.messages import Peer
 
@@ -65,7 +66,7 @@ class DirectMailbox:
         # What has gathered while the last sending was under way: only the newest of each slot.
         newest: dict[int, dict[tuple, Peer]] = defaultdict(dict)
         for host, messages in items:
-            newest[host].update({message.slot: message for message in messages})
+            keep_newest(newest[host], messages)
         await asyncio.gather(*(self._deliver(h, list(m.values())) for h, m in newest.items()))
 
     async def _deliver(self, host: int, messages: list[Peer]) -> None:
