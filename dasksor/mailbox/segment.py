@@ -108,9 +108,10 @@ class Segment(_Mapped):
         at = place // WORD + SEQUENCE
         sequence = self._words[at]
         self._words[at] = sequence + 1
-        # Assumed is the memory model of x86-64: stores become visible in their order, loads are
-        # done in theirs. Only the streaming stores of a large copy may overtake what is stored
-        # before them; taking a lock is a locked instruction, which no store passes.
+        # Assumed is the memory model of x86-64: an aligned word is stored whole, stores become
+        # visible in their order, loads are done in theirs. Only the streaming stores of a large
+        # copy may overtake what is stored before them; taking a lock is a locked instruction,
+        # which no store passes.
         with self._fence:
             start = self._cell(place, sequence // 2)
             for frame in frames:
