@@ -19,7 +19,7 @@ from dasksor.rows import BACKWARD, FORWARD
 AUTO = "auto"
 MODES = (AUTO, "sequential", "sync", "async")
 ACCELERATIONS = (AUTO, "cg", None)
-MAILBOXES = (AUTO, "memory", "direct", "variables")
+MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
     "backward": (BACKWARD,),

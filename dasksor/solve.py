@@ -98,9 +98,10 @@ def solve(
         a direction of flexible conjugate gradients, for symmetric positive definite ``A``.
         ``None`` is plain relaxation. ``"auto"``: "cg" where `staleness` is None and ``A`` is
         symmetric with a positive diagonal.
-    mailbox : {"auto", "memory", "direct", "variables"}
-        For mode "async": what carries slices between threads: the memory of one process, messages
-        from worker to worker, or the scheduler's Variables. "auto": for each pair the fastest.
+    mailbox : {"auto", "memory", "shared", "direct", "variables"}
+        For mode "async": what carries slices between threads: the memory of one process, memory
+        shared by processes of one machine, messages from worker to worker, or the scheduler's
+        Variables. "auto": for each pair the fastest.
     checkpoint : path, optional
         For mode "async": a folder to which the run is written every `checkpoint_every` seconds;
         `dasksor.resume` goes on from there. It holds pickles of ``A`` and ``b``.

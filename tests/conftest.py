@@ -1,11 +1,28 @@
 """Clusters for the tests, and a watch over what a solve leaves behind."""
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import hypothesis
 import pytest
 from distributed import Client, LocalCluster
+
+from dasksor.mailbox import shared
+
+# What "auto" picks between worker processes on this machine.
+BETWEEN_PROCESSES = "shared" if shared.ground() else "direct"
+
+needs_shared_memory = pytest.mark.skipif(
+    not shared.ground(), reason="processes cannot share memory here"
+)
+
+
+def without_shared_memory():
+    """Run on a worker: from now on it says that it cannot share memory."""
+    shared.ground = str
+
 
 # Examples compile kernels and share cores with clusters: their time says nothing.
 hypothesis.settings.register_profile("dasksor", deadline=None)
@@ -32,6 +49,31 @@ def threads():
     yield from _client(processes=False)
 
 
+def memory_and_sockets():
+    """What of ours this process maps, holds open or listens to, and named shared memory."""
+    if not shared.ground():
+        return []
+    links = []
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        except FileNotFoundError:
+            continue
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    # Several test runs may share a machine: only sockets that this process holds are its own.
+    sockets = [
+        line.split()[-1]
+        for line in Path("/proc/net/unix").read_text().splitlines()
+        if "@dasksor-" in line and f"socket:[{line.split()[6]}]" in links
+    ]
+    return sorted(
+        [name for name in links if "dasksor-" in name]
+        + [line.split()[-2] for line in maps if "memfd:dasksor" in line]
+        + sockets
+        + [name for name in os.listdir("/dev/shm") if "dasksor" in name]
+    )
+
+
 def belongings(client):
     """What of ours is on the cluster, on the scheduler and on the workers."""
 
@@ -56,6 +98,8 @@ def belongings(client):
                 for name in (*dask_worker.plugins, *dask_worker.handlers)
                 if "dasksor" in name.lower()
             ),
+            sorted(t.name for t in threading.enumerate() if t.name.startswith("dasksor-")),
+            memory_and_sockets(),
         )
 
     return client.run_on_scheduler(on_scheduler), client.run(on_worker)
@@ -74,7 +118,7 @@ def assert_nothing_left(client, seconds=5.0):
 
 @pytest.fixture
 def tidy(request):
-    """Fail when the test leaves keys, queues, variables, plugins or threads behind."""
+    """Fail when the test leaves keys, queues, variables, plugins, memory or threads behind."""
     before = {thread.name for thread in threading.enumerate()}
     yield
     for name in ("processes", "threads"):

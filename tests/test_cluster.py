@@ -11,13 +11,20 @@ import dask.array as da
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from conftest import assert_nothing_left
+from conftest import (
+    BETWEEN_PROCESSES,
+    assert_nothing_left,
+    needs_shared_memory,
+    without_shared_memory,
+)
 from distributed import Client, LocalCluster
 
 import dasksor
 from dasksor import Status, problems
 
 pytestmark = pytest.mark.usefixtures("tidy")
+
+SHARED = pytest.param("shared", marks=needs_shared_memory)
 
 
 @pytest.fixture(params=["threads", "processes"])
@@ -57,7 +64,7 @@ def test_exact_modes_equal_the_sequential_sweeps_bit_for_bit(client, name, sweep
     assert result.residual_norm == pytest.approx(expected.residual_norm, rel=1e-12)
 
 
-@pytest.mark.parametrize("mailbox", ["direct", "variables"])
+@pytest.mark.parametrize("mailbox", [SHARED, "direct", "variables"])
 def test_every_mailbox_carries_exact_sweeps(client, mailbox):
     A, b = PATTERNS["poisson"], np.ones(204)
     expected = after(9, A, b, omega=1.7, mode="sequential")
@@ -80,7 +87,7 @@ def test_adaptive_omega_is_the_same_in_all_exact_modes(client):
 
 
 @pytest.mark.parametrize("staleness", [0, 1, 3, None])
-@pytest.mark.parametrize("mailbox", ["memory", "direct", "variables"])
+@pytest.mark.parametrize("mailbox", ["memory", SHARED, "direct", "variables"])
 def test_every_staleness_reaches_the_tolerance_where_it_is_proven_to(threads, staleness, mailbox):
     A, b = problems.dense_spd(300, dominance=0.5), np.arange(300.0)
     result = dasksor.solve(
@@ -175,7 +182,7 @@ def test_a_solve_inside_a_task_uses_the_cluster_it_is_on(processes):
         return result.success, result.workers, result.mailbox
 
     future = processes.submit(task, pure=False)
-    assert future.result() == (True, 2, "direct")
+    assert future.result() == (True, 2, BETWEEN_PROCESSES)
     del future
 
 
@@ -277,6 +284,7 @@ def test_operators_may_block_the_handler_of_the_direct_mailbox():
     with dask.config.set({"distributed.worker.blocked-handlers": ["dasksor_post"]}):
         cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster, set_as_default=False) as client:
+        client.run(without_shared_memory)
         result = dasksor.solve(A, b, mode="async", client=client)
         assert result.success
         assert result.mailbox == "variables"
@@ -291,6 +299,7 @@ def test_routes_may_differ_between_the_two_directions():
     with cluster, Client(cluster, set_as_default=False) as client:
         cluster.scale(2)
         client.wait_for_workers(2)
+        client.run(without_shared_memory)
         expected = after(9, A, b, omega=1.7, mode="sequential")
         result = after(9, A, b, omega=1.7, mode="async", client=client)
         assert sorted(result.mailbox.split(", ")) == ["direct", "variables"]
@@ -302,6 +311,16 @@ def test_memory_mailbox_is_refused_between_processes(processes):
     with pytest.raises(ValueError, match="mailbox='memory' needs all workers in one process"):
         dasksor.solve(np.eye(4), np.ones(4), mode="async", mailbox="memory", client=processes)
     gc.collect()
+
+
+def test_shared_mailbox_is_refused_where_a_worker_cannot_share_memory():
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster, Client(cluster, set_as_default=False) as client:
+        client.run(without_shared_memory, workers=[min(client.nthreads())])
+        with pytest.raises(ValueError, match="mailbox='shared' needs all workers on one Linux"):
+            dasksor.solve(np.eye(4), np.ones(4), mode="async", mailbox="shared", client=client)
+        gc.collect()
+        assert dasksor.solve(np.eye(4), np.ones(4), mode="async", client=client).mailbox == "direct"
 
 
 def killer(victim, client, after=0):

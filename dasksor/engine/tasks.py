@@ -46,6 +46,7 @@ class HostPlan:
     method: Method
     epoch: int | None
     buddy: int | None
+    buddy_takes_posts: bool
     tells_copies: bool
     routes: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -198,10 +199,10 @@ class _Shift:
 
     def _send_copies(self, copies: list[Copy]) -> None:
         buddy = copies[0].target
-        if self._plan.routes[buddy] == "variables":
-            self._line.say(self._plan.queues[buddy], copies)
-        else:
+        if self._plan.buddy_takes_posts:
             self._mail.post_once(buddy, copies)
+        else:
+            self._line.say(self._plan.queues[buddy], copies)
 
     def _say(self, reports: list[Any]) -> None:
         self._line.say(self._plan.reports, reports)

@@ -61,6 +61,7 @@ class Watch:
         self.name, self.placement, self._client = name, placement, client
         self.futures: list[Future] = []
         sites = [placement.sites[thread.address] for thread in placement.threads]
+        self._sites = sites
         self.routes = [routes_from(here, sites, mailbox) for here in sites]
         self.buddies = [_buddy(host, sites) for host in range(len(sites))]
         self._method, self._epoch, self._tells_copies = method, epoch, tells_copies
@@ -158,7 +159,7 @@ class Watch:
 
     def _launch(self, host: int) -> Future:
         place = self.placement
-        blocks = place.blocks_of(host)
+        blocks, buddy = place.blocks_of(host), self.buddies[host]
         plan = HostPlan(
             run=self.name,
             host=host,
@@ -167,7 +168,8 @@ class Watch:
             exchanges=tuple(place.exchanges[p] for p in blocks),
             method=self._method,
             epoch=self._epoch,
-            buddy=self.buddies[host],
+            buddy=buddy,
+            buddy_takes_posts=buddy is not None and self._sites[buddy].takes_posts,
             tells_copies=self._tells_copies,
             routes=self.routes[host],
             addresses=tuple(thread.address for thread in place.threads),

@@ -11,6 +11,7 @@ from typing import Any
 from distributed.protocol import to_serialize
 
 from dasksor.mailbox import registry
+from dasksor.mailbox.inbox import keep_newest
 from dasksor.mailbox.pump import Pump
 from dasksor.messages import Peer
 
@@ -69,7 +70,9 @@ class DirectMailbox:
 
     async def _send(self, host: int, items: list[Sequence[Peer]]) -> None:
         # What has gathered while the last sending was under way: only the newest of each slot.
-        newest = {message.slot: message for messages in items for message in messages}
+        newest: dict[tuple, Peer] = {}
+        for messages in items:
+            keep_newest(newest, messages)
         await self._deliver(host, list(newest.values()))
 
     async def _deliver(self, host: int, messages: list[Peer]) -> None:

@@ -7,6 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 
+def keep_newest(held: dict[tuple, Any], messages: Iterable[Any]) -> None:
+    """Take ``messages`` into ``held``, where each slot keeps the message of the highest age."""
+    for message in messages:
+        old = held.get(message.slot)
+        if old is None or message.age >= old.age:
+            held[message.slot] = message
+
+
 class Inbox:
     """Thread-safe; a slow reader finds only the newest message of each slot, so it never grows."""
 
@@ -16,10 +24,7 @@ class Inbox:
 
     def put(self, messages: Iterable[Any]) -> None:
         with self._arrived:
-            for message in messages:
-                held = self._messages.get(message.slot)
-                if held is None or message.age >= held.age:
-                    self._messages[message.slot] = message
+            keep_newest(self._messages, messages)
             self._arrived.notify()
 
     def take(self, timeout: float = 0.0) -> list[Any]:

@@ -8,39 +8,46 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dasksor.mailbox import direct, registry
+from dasksor.mailbox import direct, registry, shared
 from dasksor.mailbox.direct import DirectMailbox
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.memory import MemoryMailbox
+from dasksor.mailbox.shared import SharedMailbox
 from dasksor.mailbox.variables import Ring, VariablesMailbox
 from dasksor.messages import Peer
 
+FASTEST_FIRST = ("memory", "shared", "direct", "variables")
+
 
 class Site(NamedTuple):
-    """Where a worker is, and what it lets through."""
+    """Where a worker is, and what it lets through.
+
+    Workers that name the same ``ground``, unless it is empty, can share memory.
+    """
 
     machine: str
     process: int
     takes_posts: bool
+    ground: str
 
 
 def look_around(dask_worker: Any) -> Site:
     """The site of a worker; runs there."""
     machine = f"{socket.gethostname()}-{uuid.getnode()}"
-    return Site(machine, os.getpid(), not direct.is_blocked(dask_worker))
+    takes_posts = not direct.is_blocked(dask_worker)
+    return Site(machine, os.getpid(), takes_posts, shared.ground())
 
 
 def route(here: Site, there: Site) -> str:
     """The fastest mailbox from one site to another."""
-    if here[:2] == there[:2]:
-        return "memory"
-    return "direct" if there.takes_posts else "variables"
+    return next(kind for kind in FASTEST_FIRST if is_open(kind, here, there))
 
 
 def is_open(kind: str, here: Site, there: Site) -> bool:
     """Whether mailbox ``kind`` works from one site to another."""
     return {
         "memory": here[:2] == there[:2],
+        "shared": here.ground == there.ground != "",
         "direct": there.takes_posts,
         "variables": True,
     }[kind]
@@ -59,6 +66,7 @@ def routes_from(here: Site, sites: Sequence[Site], wanted: str) -> tuple[str, ..
     if not all(is_open(wanted, here, there) for there in sites):
         why = {
             "memory": "needs all workers in one process, as in LocalCluster(processes=False)",
+            "shared": "needs all workers on one Linux machine with x86-64, under one user",
             "direct": "needs workers that do not block its handler",
         }[wanted]
         raise ValueError(f"mailbox={wanted!r} {why}: use mailbox='auto'")
@@ -93,10 +101,13 @@ class Mail:
         queues: Sequence[str],
     ) -> None:
         self._run, self._host, self._routes = run, host, routes
+        self._boxes: dict[str, Any] = {}
+        if "shared" in routes:
+            self._boxes["shared"] = SharedMailbox(run, host, inbox)
         registry.enter(run, host, inbox)
-        # All of them, also those that no route of this host uses: they are its ears as well, and
-        # routes may differ between the two directions.
-        self._boxes: dict[str, Any] = {
+        # All the others, also those that no route of this host uses: they are its ears as well,
+        # and routes may differ between the two directions. Shared memory works in both or none.
+        self._boxes |= {
             "memory": MemoryMailbox(run),
             "direct": DirectMailbox(worker, loop, run, addresses),
             "variables": VariablesMailbox(worker.scheduler, loop, run, host, inbox, queues),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from distributed.protocol import to_serialize
 
-from dasksor.mailbox.inbox import Inbox
+from dasksor.mailbox.inbox import Inbox, keep_newest
 from dasksor.mailbox.pump import Pump
 from dasksor.messages import Peer
 
@@ -55,7 +55,7 @@ class VariablesMailbox:
     async def _send(self, items: list[tuple[int, Sequence[Peer]]]) -> None:
         touched = set()
         for host, messages in items:
-            self._edges[host].update({message.slot: message for message in messages})
+            keep_newest(self._edges[host], messages)
             touched.add(host)
         for host in touched:
             bundle = list(self._edges[host].values())

@@ -30,7 +30,7 @@ def main(lines=300, sweeps=300):
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        for mailbox in ("direct", "variables"):
+        for mailbox in ("shared", "direct", "variables"):
             for blocks in (4, 8, 16):
                 result = dasksor.solve(
                     A, b, mode="async", mailbox=mailbox, blocks=blocks, client=client, **count
