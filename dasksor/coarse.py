@@ -91,14 +91,19 @@ class BlockOfCoarse:
         self._place = np.zeros(0, dtype=np.int64)
 
     def entries(self) -> Entries:
-        """The block's rows of ``Z'AZ``."""
+        """The block's rows of ``Z'AZ``, also those without an entry that is not zero."""
         size = self._member.size
         restriction = sp.csr_array(
             (np.ones(size), (self._member, np.arange(size))), shape=(self.members.size, size)
         )
         found = sp.coo_array(restriction @ self._product)
         rows, columns = found.coords
-        return Entries(self.members[rows], self._columns[columns], found.data)
+        # An aggregate that is a singular system of its own leaves none: it is a member all the same.
+        return Entries(
+            np.concatenate([self.members[rows], self.members]),
+            np.concatenate([self._columns[columns], self.members]),
+            np.concatenate([found.data, np.zeros(self.members.size)]),
+        )
 
     def locate(self, members: np.ndarray) -> None:
         """Remember where this block's aggregates are among all ``members``."""
@@ -139,8 +144,9 @@ class CoarseSpace:
             self._groups = number[self._groups]
         self._ngroups = small.shape[0]
         # A singular system has a singular coarse matrix: the shift only bounds what it adds.
-        shift = 1e-12 * sp.diags_array(np.abs(small.diagonal()))
-        self._factors = splu(sp.csc_array(small + shift))
+        diagonal = np.abs(small.diagonal())
+        shift = np.where(diagonal > 0.0, 1e-12 * diagonal, diagonal.max() or 1.0)
+        self._factors = splu(sp.csc_array(small + sp.diags_array(shift)))
 
     def solve(self, t: np.ndarray) -> np.ndarray:
         """The coarse correction for coarse residuals ``t`` of shape (nrhs, members)."""
