@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from dasksor.kernels.matching import pairs
-from dasksor.rows import CsrRows, Rows
+from dasksor.rows import CsrRows, Rows, dots
 
 # Six matchings make aggregates of about 64 unknowns: 8 x 8 points of a plane grid.
 MATCHINGS = 6
@@ -135,6 +135,7 @@ class CoarseSpace:
         shape = (self.members.size,) * 2
         place = (np.searchsorted(self.members, rows), np.searchsorted(self.members, columns))
         self._matrix = sp.csr_array((values, place), shape=shape)
+        self._absolute = abs(self._matrix)
         self._groups, small = np.arange(shape[0]), self._matrix
         while _fills_up(small):
             lowest, small = matched(sp.csr_array(small), 1)
@@ -158,6 +159,11 @@ class CoarseSpace:
     def times(self, c: np.ndarray) -> np.ndarray:
         """``E c``, both of shape (nrhs, members)."""
         return (self._matrix @ c.T).T
+
+    def magnitude(self, c: np.ndarray) -> np.ndarray:
+        """``|c|' |E| |c|`` for each row of ``c``: the scale of the rounding errors of ``c'E c``."""
+        c = np.abs(c)
+        return dots(c, (self._absolute @ c.T).T)
 
     def place(self, members: np.ndarray) -> np.ndarray:
         """Where ``members`` are in vectors of the coarse space."""
