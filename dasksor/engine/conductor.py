@@ -44,22 +44,25 @@ class Conductor:
         Judges the measured residuals.
     nblocks : int
         How many reports make a snapshot.
-    directions : tuple of int
-        The passes of a cycle.
+    cycle : int
+        Passes of a cycle.
+    passes : int
+        Passes per sweep: 2 for symmetric sweeps, else 1.
     """
 
-    def __init__(self, course: Course, nblocks: int, directions: tuple[int, ...]) -> None:
+    def __init__(self, course: Course, nblocks: int, *, cycle: int, passes: int = 1) -> None:
         self.course = course
         omega = course.relaxation.omega
         self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, 0)
-        self._nblocks, self._directions = nblocks, directions
+        self._nblocks, self._cycle = nblocks, cycle
+        self._per_sweep, self._most = passes, passes * course.limits.maxiter
         self._reports: dict[int, Any] = {}
         self._space: CoarseSpace | None = None
         self._past: deque[_Direction] = deque(maxlen=DIRECTIONS_KEPT)
         self._targets = self._rhs_norms = np.zeros(0)
         self._seen: deque[np.ndarray] = deque(maxlen=2)
         self._unmeasured = 0
-        self._passes = 0.0
+        self._passes = 0
         self._stopped = False
         self._ending: Status | None = None
 
@@ -104,10 +107,11 @@ class Conductor:
     def _judge(self, pieces: list[Piece], now: float) -> Cycle | Stop:
         norms = joined(p.residual for p in pieces)
         rhs_norms = self._rhs_norms = joined(p.rhs for p in pieces)
-        self._passes = sum(p.version for p in pieces) / self._nblocks
+        self._passes = sum(p.version for p in pieces) // self._nblocks
         limits = self.course.limits
         self._targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
-        leg = self.course.measured(int(self._passes), norms, now, rhs_norms=rhs_norms)
+        sweeps = self._passes // self._per_sweep
+        leg = self.course.measured(sweeps, norms, now, rhs_norms=rhs_norms)
         if self.course.improved:
             self.order = self.order._replace(keep=self.order.epoch)
         if leg is not None and self._ending is not None:
@@ -154,12 +158,12 @@ class Conductor:
         step = Step(c, conjugate, _ratio(zr, curvature))
         self._seen.append(residual)
         self._unmeasured += 1
-        self._passes = sum(m.version for m in reports) / self._nblocks
+        self._passes = sum(m.version for m in reports) // self._nblocks
         return self._give(Cut.ITERATE if self._is_time_to_measure() else Cut.CORRECTION, step=step)
 
     def _is_time_to_measure(self) -> bool:
         """Whether the residual, falling as before, meets the tolerance after the present step."""
-        if self._unmeasured >= MEASURE_EVERY or self._passes >= self.course.limits.maxiter:
+        if self._unmeasured >= MEASURE_EVERY or self._passes >= self._most:
             return True
         if len(self._seen) < 2:
             return False
@@ -175,8 +179,7 @@ class Conductor:
     def _give(
         self, cut: Cut, *, step: Step | None = None, members: np.ndarray | None = None
     ) -> Cycle:
-        left = self.course.limits.maxiter - int(self._passes)
-        passes = min(len(self._directions), left) if cut is Cut.CORRECTION else 0
+        passes = min(self._cycle, self._most - self._passes) if cut is Cut.CORRECTION else 0
         number, epoch = self.order.number + 1, self.order.epoch + 1
         self.order = self.order._replace(
             number=number, epoch=epoch, cut=cut, passes=passes, step=step, members=members

@@ -35,6 +35,15 @@ class Method:
     accelerated: bool = False
 
     @property
+    def cycle(self) -> tuple[int, ...]:
+        """The passes between two steps of conjugate gradients: there and back.
+
+        Two passes in one direction take half as many cycles again.
+        """
+        first = self.directions[0]
+        return (first, -first)
+
+    @property
     def acceleration(self) -> str | None:
         """The name that `dasksor.solve` gives to it."""
         return "cg" if self.accelerated else None
@@ -50,13 +59,14 @@ class Method:
         """The blocks ``numbers``, with their rows and vectors in the same order."""
         parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
         if self.accelerated:
-            return [CycleBlock(*part, directions=self.directions) for part in parts]
+            return [CycleBlock(*part, directions=self.cycle) for part in parts]
         return [
             Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
         ]
 
     def monitor(self, course: Course, nblocks: int) -> Monitor | Conductor:
         """The monitor of a run with ``nblocks`` blocks."""
+        passes = len(self.directions)
         if self.accelerated:
-            return Conductor(course, nblocks, self.directions)
-        return Monitor(course, nblocks, passes=len(self.directions), exact=self.staleness == 0)
+            return Conductor(course, nblocks, cycle=len(self.cycle), passes=passes)
+        return Monitor(course, nblocks, passes=passes, exact=self.staleness == 0)
