@@ -98,7 +98,7 @@ class BlockOfCoarse:
         )
         found = sp.coo_array(restriction @ self._product)
         rows, columns = found.coords
-        # An aggregate that is a singular system of its own leaves none: it is a member all the same.
+        # An aggregate that is a singular system of its own has none, and is a member all the same.
         return Entries(
             np.concatenate([self.members[rows], self.members]),
             np.concatenate([self._columns[columns], self.members]),
