@@ -235,7 +235,9 @@ def test_demo_holds_on_small_problems():
     assert demo.run(out, [demo.steady_plate(12), demo.time_step(15)])
     text = out.file.getvalue()
     assert text.count("bit for bit") == 4
-    assert text.count("async") == 3
+    assert text.count("async") == 5
+    assert text.count(" yes ") == 2
+    assert text.count(" None ") == 3
     assert "all of it holds: yes" in text
 
 
