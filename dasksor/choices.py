@@ -74,9 +74,7 @@ def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Met
             "leave accelerate out"
         )
     if accelerate == "cg" or (accelerate == AUTO and staleness is None and suitable):
-        # Forward and backward: half the cycles that two passes in one direction need.
-        there_and_back = directions if len(directions) == 2 else (directions[0], -directions[0])
-        return Method(None, there_and_back, accelerated=True)
+        return Method(None, directions, accelerated=True)
     return Method(staleness, directions)
 
 

@@ -31,19 +31,20 @@ class InputError(click.ClickException):
 
 
 class _WordOr(click.ParamType):
-    """A number, or one of a few words that stand for a value of their own."""
+    """One of a few words that stand for values of their own, or a number where one is allowed."""
 
-    def __init__(self, number: type, **words: Any) -> None:
+    def __init__(self, number: type | None, **words: Any) -> None:
         self._number, self._words = number, words
-        self.name = "|".join((*words, {int: "integer", float: "number"}[number]))
+        kinds: dict[type | None, tuple[str, ...]] = {int: ("integer",), float: ("number",)}
+        self.name = "|".join((*words, *kinds.get(number, ())))
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if value in self._words:
             return self._words[value]
-        try:
-            return self._number(value)
-        except ValueError:
-            self.fail(f"{value!r} is none of {self.name}", param, ctx)
+        if self._number:
+            with contextlib.suppress(ValueError):
+                return self._number(value)
+        self.fail(f"{value!r} is none of {self.name}", param, ctx)
 
 
 @click.group()
@@ -87,6 +88,13 @@ def demo() -> None:
     default=AUTO,
     show_default=True,
     help="For mode async: 0 is exact SOR, none never waits.",
+)
+@click.option(
+    "--accelerate",
+    type=_WordOr(None, auto=AUTO, cg="cg", none=None),
+    default=AUTO,
+    show_default=True,
+    help="For mode async: cg makes free sweeps directions of conjugate gradients, none does not.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from dasksor.kernels.matching import pairs
-from dasksor.rows import CsrRows, Rows
+from dasksor.rows import CsrRows, Rows, dots
 
 # Six matchings make aggregates of about 64 unknowns: 8 x 8 points of a plane grid.
 MATCHINGS = 6
@@ -91,14 +91,19 @@ class BlockOfCoarse:
         self._place = np.zeros(0, dtype=np.int64)
 
     def entries(self) -> Entries:
-        """The block's rows of ``Z'AZ``."""
+        """The block's rows of ``Z'AZ``, also those without an entry that is not zero."""
         size = self._member.size
         restriction = sp.csr_array(
             (np.ones(size), (self._member, np.arange(size))), shape=(self.members.size, size)
         )
         found = sp.coo_array(restriction @ self._product)
         rows, columns = found.coords
-        return Entries(self.members[rows], self._columns[columns], found.data)
+        # An aggregate that is a singular system of its own has none, and is a member all the same.
+        return Entries(
+            np.concatenate([self.members[rows], self.members]),
+            np.concatenate([self._columns[columns], self.members]),
+            np.concatenate([found.data, np.zeros(self.members.size)]),
+        )
 
     def locate(self, members: np.ndarray) -> None:
         """Remember where this block's aggregates are among all ``members``."""
@@ -130,6 +135,7 @@ class CoarseSpace:
         shape = (self.members.size,) * 2
         place = (np.searchsorted(self.members, rows), np.searchsorted(self.members, columns))
         self._matrix = sp.csr_array((values, place), shape=shape)
+        self._absolute = abs(self._matrix)
         self._groups, small = np.arange(shape[0]), self._matrix
         while _fills_up(small):
             lowest, small = matched(sp.csr_array(small), 1)
@@ -139,8 +145,9 @@ class CoarseSpace:
             self._groups = number[self._groups]
         self._ngroups = small.shape[0]
         # A singular system has a singular coarse matrix: the shift only bounds what it adds.
-        shift = 1e-12 * sp.diags_array(np.abs(small.diagonal()))
-        self._factors = splu(sp.csc_array(small + shift))
+        diagonal = np.abs(small.diagonal())
+        shift = np.where(diagonal > 0.0, 1e-12 * diagonal, diagonal.max() or 1.0)
+        self._factors = splu(sp.csc_array(small + sp.diags_array(shift)))
 
     def solve(self, t: np.ndarray) -> np.ndarray:
         """The coarse correction for coarse residuals ``t`` of shape (nrhs, members)."""
@@ -152,6 +159,11 @@ class CoarseSpace:
     def times(self, c: np.ndarray) -> np.ndarray:
         """``E c``, both of shape (nrhs, members)."""
         return (self._matrix @ c.T).T
+
+    def magnitude(self, c: np.ndarray) -> np.ndarray:
+        """``|c|' |E| |c|`` for each row of ``c``: the scale of the rounding errors of ``c'E c``."""
+        c = np.abs(c)
+        return dots(c, (self._absolute @ c.T).T)
 
     def place(self, members: np.ndarray) -> np.ndarray:
         """Where ``members`` are in vectors of the coarse space."""

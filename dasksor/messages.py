@@ -198,9 +198,9 @@ class CoarsePart(NamedTuple):
 class Moments(NamedTuple):
     """From a block to the monitor: its parts of the inner products of one cycle.
 
-    ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions kept: arrays of
-    shape (nrhs,), ``zq`` one for each direction, and ``coarse = Z'(r - A z)``, ``coarse_r = Z'r``
-    over ``members``, the block's aggregates, of shape (nrhs, members).
+    ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions ``p_i`` kept:
+    arrays of shape (nrhs,), ``zq`` and ``pr`` one for each direction, and ``coarse = Z'(r - A z)``,
+    ``coarse_r = Z'r`` over ``members``, the block's aggregates, of shape (nrhs, members).
     """
 
     block: int
@@ -209,6 +209,7 @@ class Moments(NamedTuple):
     zr: np.ndarray
     zaz: np.ndarray
     zq: list[np.ndarray]
+    pr: list[np.ndarray]
     residual: np.ndarray
     members: np.ndarray
     coarse: np.ndarray

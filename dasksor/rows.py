@@ -65,8 +65,8 @@ class CsrRows:
         csr.residual(self.indptr, self.indices, self.data, b, x, r)
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        """The rows with the columns of each group added up: ``A Z``, as a matrix."""
-        entries = (self.data, groups[self.indices], self.indptr)
+        """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
+        entries = (self.data.astype(np.float64), groups[self.indices], self.indptr)
         result = sp.csr_array(entries, shape=(self.size, count), copy=True)
         result.sum_duplicates()
         return result
@@ -99,7 +99,7 @@ class DenseRows:
         """As `CsrRows.summed`."""
         result = np.zeros((self.size, count))
         for g in range(count):
-            result[:, g] = self.values[:, groups == g].sum(axis=1)
+            result[:, g] = self.values[:, groups == g].sum(axis=1, dtype=np.float64)
         return result
 
 

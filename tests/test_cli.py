@@ -77,6 +77,16 @@ def test_options_reach_the_solve(poisson):
     assert (result["sweeps"], result["rtol"], result["atol"]) == (7, 0.0, 1e-30)
 
 
+@pytest.mark.parametrize(
+    ("word", "staleness", "expected"),
+    [("auto", "none", "cg"), ("cg", "auto", "cg"), ("none", "none", None), ("auto", "0", None)],
+)
+def test_acceleration_reaches_the_solve(poisson, word, staleness, expected):
+    options = ("--mode", "async", "--staleness", staleness, "--accelerate", word, "--rtol", 1e-3)
+    result = json.loads(run("solve", poisson, "--json", *options).output)
+    assert (result["success"], result["accelerate"]) == (True, expected)
+
+
 def test_not_converged_is_status_1(poisson):
     found = run("solve", poisson, "--maxiter", 2)
     assert found.exit_code == 1
@@ -98,6 +108,9 @@ def test_divergence_is_valid_json(tmp_path):
         (("--omega", "fast"), "'fast' is none of auto|number"),
         (("--staleness", 1), "staleness has no meaning in mode 'auto'"),
         (("--staleness", "old"), "'old' is none of auto|none|integer"),
+        (("--accelerate", "gmres"), "'gmres' is none of auto|cg|none"),
+        (("--accelerate", "cg"), "accelerate has no meaning in mode 'auto'"),
+        (("--accelerate", "cg", "--staleness", 0, "--mode", "async"), "leave staleness out"),
         (("--blocks", 9, "--mode", "sequential"), "blocks has no meaning"),
         (("--mode", "fast"), "'fast'"),
         (("--rtol", -1), "rtol must be nonnegative"),
@@ -224,7 +237,9 @@ def test_demo_holds_on_small_problems():
     assert demo.run(out, [demo.steady_plate(12), demo.time_step(15)])
     text = out.file.getvalue()
     assert text.count("bit for bit") == 4
-    assert text.count("async") == 3
+    assert text.count("async") == 5
+    assert text.count(" yes ") == 2
+    assert text.count(" None ") == 3
     assert "all of it holds: yes" in text
 
 

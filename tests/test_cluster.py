@@ -91,8 +91,9 @@ def test_adaptive_omega_is_the_same_in_all_exact_modes(client):
 def test_every_staleness_reaches_the_tolerance_where_it_is_proven_to(threads, staleness, mailbox):
     A, b = problems.dense_spd(300, dominance=0.5), np.arange(300.0)
     result = dasksor.solve(
-        A, b, mode="async", staleness=staleness, mailbox=mailbox, rtol=1e-9, client=threads
-    )
+        A, b, mode="async", staleness=staleness, accelerate=None, mailbox=mailbox, rtol=1e-9,
+        client=threads,
+    )  # fmt: skip
     assert result.success
     assert result.staleness == staleness
     assert result.omega_origin == ("estimated" if staleness == 0 else "proven")

@@ -406,7 +406,7 @@ def count_operations(dask_scheduler):
         @functools.wraps(handler)
         def handle(*args, **kwargs):
             if str(kwargs.get("name")).startswith("dasksor-"):
-                counts[operation, kwargs["name"].split("-")[2]] += 1
+                counts[operation, kwargs["name"].split("-")[3]] += 1
             return handler(*args, **kwargs)
 
         return handle

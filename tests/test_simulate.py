@@ -42,11 +42,18 @@ def test_exact_sweeps_survive_loss_reordering_and_duplication(weather, name, swe
 
 
 @settings(max_examples=60)
-@given(weathers, st.sampled_from(sorted(MATRICES)), st.sampled_from([0, 1, 4, None]))
-def test_no_schedule_ends_in_a_false_convergence(weather, name, staleness):
+@given(
+    weathers,
+    st.sampled_from(sorted(MATRICES)),
+    st.sampled_from([0, 1, 4, None]),
+    st.sampled_from(["auto", None]),
+)
+def test_no_schedule_ends_in_a_false_convergence(weather, name, staleness, accelerate):
     A = MATRICES[name]
     b = np.ones(A.shape[0])
-    result = dasksor.simulate(A, b, staleness=staleness, rtol=1e-4, **weather).result
+    result = dasksor.simulate(
+        A, b, staleness=staleness, accelerate=accelerate, rtol=1e-4, **weather
+    ).result
     audit = np.linalg.norm(b - A @ result.x)
     assert audit == pytest.approx(result.residual_norm, rel=1e-9)
     assert result.success == (audit <= 1e-4 * np.linalg.norm(b))
@@ -55,7 +62,7 @@ def test_no_schedule_ends_in_a_false_convergence(weather, name, staleness):
 
 
 def test_a_seed_replays_its_schedule():
-    options = {"staleness": None, "workers": 3, "loss": 0.1, "latency": 0.7, "omega": 1.1}
+    options = {"staleness": None, "accelerate": None, "workers": 3, "loss": 0.1, "latency": 0.7}
     first, again, other = (
         dasksor.simulate(GRID, np.ones(143), seed=seed, **options) for seed in (1, 1, 2)
     )
@@ -94,8 +101,8 @@ def test_more_hosts_take_less_virtual_time_and_latency_more():
 def test_a_straggler_holds_up_exact_sweeps_but_not_asynchronous_ones():
     def time(staleness):
         found = dasksor.simulate(
-            DENSE, np.ones(40), staleness=staleness, workers=4, stragglers=[2], pause=20.0,
-            maxiter=20_000, rtol=1e-8,
+            DENSE, np.ones(40), staleness=staleness, accelerate=None, workers=4, stragglers=[2],
+            pause=20.0, maxiter=20_000, rtol=1e-8,
         )  # fmt: skip
         assert found.result.success
         return found.time

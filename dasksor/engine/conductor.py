@@ -23,6 +23,9 @@ from dasksor.status import Status
 
 # A residual kept by recurrence drifts from the true one, which is measured at least this often.
 MEASURE_EVERY = 10
+# Sums of signed terms are right up to this share of the terms. What is left of an ill-conditioned
+# direction by the directions kept is less exact: only so much below zero is clearly negative.
+ROUNDING, CLEARLY = 1e-13, 1e-6
 
 
 @dataclass
@@ -49,27 +52,30 @@ class Conductor:
         Judges the measured residuals.
     nblocks : int
         How many reports make a snapshot.
-    directions : tuple of int
-        The passes of a cycle.
+    cycle : int
+        Passes of a cycle.
+    passes : int
+        Passes per sweep: 2 for symmetric sweeps, else 1.
     copied : bool
         Whether hosts keep copies of each other's parts of iterates.
     """
 
     def __init__(
-        self, course: Course, nblocks: int, directions: tuple[int, ...], *, copied: bool = False
+        self, course: Course, nblocks: int, *, cycle: int, passes: int = 1, copied: bool = False
     ) -> None:
         self.course = course
         omega = course.relaxation.omega
         self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, START, START)
         self.recall = Recall(nblocks, copied=copied, memo=_Memo(course.copy(), START))
-        self._nblocks, self._directions = nblocks, directions
+        self._nblocks, self._cycle = nblocks, cycle
+        self._per_sweep, self._most = passes, passes * course.limits.maxiter
         self._reports: dict[int, Any] = {}
         self._space: CoarseSpace | None = None
         self._past: deque[_Direction] = deque(maxlen=DIRECTIONS_KEPT)
-        self._targets = np.zeros(0)
+        self._targets = self._rhs_norms = np.zeros(0)
         self._seen: deque[np.ndarray] = deque(maxlen=2)
         self._unmeasured = 0
-        self._passes = 0.0
+        self._passes = 0
         self._stopped = False
         self._ending: Status | None = None
 
@@ -127,11 +133,13 @@ class Conductor:
         return self._give(Cut.ITERATE, members=self._space.members)
 
     def _judge(self, pieces: list[Piece], now: float) -> Cycle | Stop:
-        norms, rhs_norms = joined(p.residual for p in pieces), joined(p.rhs for p in pieces)
-        self._passes = sum(p.version for p in pieces) / self._nblocks
+        norms = joined(p.residual for p in pieces)
+        rhs_norms = self._rhs_norms = joined(p.rhs for p in pieces)
+        self._passes = sum(p.version for p in pieces) // self._nblocks
         limits = self.course.limits
         self._targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
-        leg = self.course.measured(int(self._passes), norms, now, rhs_norms=rhs_norms)
+        sweeps = self._passes // self._per_sweep
+        leg = self.course.measured(sweeps, norms, now, rhs_norms=rhs_norms)
         if self.course.improved:
             self.order = self.order._replace(keep=self.order.epoch)
         if leg is not None and self._ending is not None:
@@ -154,32 +162,38 @@ class Conductor:
         c = self._space.solve(rest)
         image = self._space.times(c)
         # With z + Z c in place of z, and Z'A z = Z'r - rest.
+        noise = ROUNDING * (np.abs(zaz) + self._space.magnitude(c))
         zr = zr + dots(c, coarse_r)
         zaz = zaz + 2.0 * dots(c, coarse_r - rest) + dots(c, image)
         if not (np.isfinite(zr).all() and np.isfinite(zaz).all()):
             return self._fail(Status.DIVERGED)
-        if (zaz < 0.0).any():
-            return self._fail(Status.INDEFINITE)
         conjugate, curvature = [], zaz
         coarse = coarse_r - rest + image
         for i, old in enumerate(self._past):
             zq = np.sum([m.zq[i] for m in reports], axis=0) + dots(c, old.coarse)
             beta = _ratio(zq, old.curvature)
             conjugate.append(beta)
+            # 0 but for rounding errors, which count once the true residual has replaced r.
+            zr = zr - beta * np.sum([m.pr[i] for m in reports], axis=0)
             curvature = curvature - beta * zq
             coarse = coarse - beta[:, None] * old.coarse
+        residual = joined(m.residual for m in reports)
+        negative = (zaz < -noise) | ((zaz > noise) & (curvature < -CLEARLY * zaz))
+        # What solves for the rounding errors of b has no sign to trust.
+        if (negative & (residual > ROUNDING * self._rhs_norms)).any():
+            return self._fail(Status.INDEFINITE)
         # Next to nothing left of the correction: its rounding errors are no direction.
-        curvature = np.where(curvature > 1e-12 * zaz, curvature, 0.0)
+        curvature = np.where((zaz > noise) & (curvature > 1e-12 * zaz), curvature, 0.0)
         self._past.append(_Direction(curvature, coarse))
         step = Step(c, conjugate, _ratio(zr, curvature))
-        self._seen.append(joined(m.residual for m in reports))
+        self._seen.append(residual)
         self._unmeasured += 1
-        self._passes = sum(m.version for m in reports) / self._nblocks
+        self._passes = sum(m.version for m in reports) // self._nblocks
         return self._give(Cut.ITERATE if self._is_time_to_measure() else Cut.CORRECTION, step=step)
 
     def _is_time_to_measure(self) -> bool:
         """Whether the residual, falling as before, meets the tolerance after the present step."""
-        if self._unmeasured >= MEASURE_EVERY or self._passes >= self.course.limits.maxiter:
+        if self._unmeasured >= MEASURE_EVERY or self._passes >= self._most:
             return True
         if len(self._seen) < 2:
             return False
@@ -195,8 +209,7 @@ class Conductor:
     def _give(
         self, cut: Cut, *, step: Step | None = None, members: np.ndarray | None = None
     ) -> Cycle:
-        left = self.course.limits.maxiter - int(self._passes)
-        passes = min(len(self._directions), left) if cut is Cut.CORRECTION else 0
+        passes = min(self._cycle, self._most - self._passes) if cut is Cut.CORRECTION else 0
         number, epoch = self.order.number + 1, self.order.epoch + 1
         self.order = self.order._replace(
             number=number,

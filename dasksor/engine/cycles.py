@@ -201,6 +201,7 @@ class CycleBlock:
             zr=dots(z, r),
             zaz=dots(z, self._product),
             zq=[dots(z, q) for _, q in self._past],
+            pr=[dots(p, r) for p, _ in self._past],
             residual=norms(r),
             members=self._coarse.members,
             coarse=self._coarse.summed(rest),

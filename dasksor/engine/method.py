@@ -36,6 +36,15 @@ class Method:
     accelerated: bool = False
 
     @property
+    def cycle(self) -> tuple[int, ...]:
+        """The passes between two steps of conjugate gradients: there and back.
+
+        Two passes in one direction take half as many cycles again.
+        """
+        first = self.directions[0]
+        return (first, -first)
+
+    @property
     def acceleration(self) -> str | None:
         """The name that `dasksor.solve` gives to it."""
         return "cg" if self.accelerated else None
@@ -51,7 +60,7 @@ class Method:
         """The blocks ``numbers``, with their rows and vectors in the same order."""
         parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
         if self.accelerated:
-            return [CycleBlock(*part, directions=self.directions) for part in parts]
+            return [CycleBlock(*part, directions=self.cycle) for part in parts]
         return [
             Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
         ]
@@ -75,13 +84,10 @@ class Method:
         self, course: Course, nblocks: int, *, copied: bool = False, saves: bool = False
     ) -> Monitor | Conductor:
         """The monitor of a run with ``nblocks`` blocks; ``copied`` and ``saves`` as for it."""
+        passes = len(self.directions)
         if self.accelerated:
-            return Conductor(course, nblocks, self.directions, copied=copied)
+            cycle = len(self.cycle)
+            return Conductor(course, nblocks, cycle=cycle, passes=passes, copied=copied)
         return Monitor(
-            course,
-            nblocks,
-            passes=len(self.directions),
-            exact=self.staleness == 0,
-            copied=copied,
-            saves=saves,
+            course, nblocks, passes=passes, exact=self.staleness == 0, copied=copied, saves=saves
         )
