@@ -33,12 +33,14 @@ def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple
     return "async", f"{system.entries} entries pay a cluster"
 
 
-def choose_blocks(system: LinearSystem, mode: str, nthreads: int) -> int:
+def choose_blocks(system: LinearSystem, mode: str, nthreads: int, *, waits: bool = True) -> int:
     """Enough blocks for every thread to have one that is ready while others wait."""
     if not system.is_local and hasattr(system.matrix, "nblocks"):
         return system.matrix.nblocks
     # Blocks of a full matrix wait for each other in turn: more of them only add messages.
-    per_thread = 1 if system.is_dense else int(config.get(f"blocks-per-thread.{mode}"))
+    # Those that wait for nobody need no second one, only some to give away.
+    kind = mode if waits else "free"
+    per_thread = 1 if system.is_dense else int(config.get(f"blocks-per-thread.{kind}"))
     return max(1, min(system.n, per_thread * nthreads))
 
 

@@ -53,6 +53,11 @@ class Options:
     client: Client | None
     callback: Callable[[Measurement], object] | None
 
+    @property
+    def waits(self) -> bool:
+        """Whether blocks may have to wait for each other."""
+        return self.staleness is not None and self.accelerate != "cg"
+
     @classmethod
     def checked(
         cls,

@@ -197,7 +197,7 @@ def solve_there(
     """Solve on a cluster; ``earlier`` has method, blocks and state of a run to go on with."""
     threads = placement.worker_threads(client)
     method, nblocks, state = earlier or (None, request.blocks, None)
-    nblocks = nblocks or choose_blocks(system, mode, len(threads))
+    nblocks = nblocks or choose_blocks(system, mode, len(threads), waits=request.waits)
     placed = placement.place(system, nblocks, threads, client)
     if mode == "sync":
         method = Method(0, request.directions)

@@ -93,11 +93,7 @@ def belongings(client):
         return (
             sorted(registry._inboxes),
             sorted(graph._ledgers),
-            sorted(
-                name
-                for name in (*dask_worker.plugins, *dask_worker.handlers)
-                if "dasksor" in name.lower()
-            ),
+            sorted(name for name in dask_worker.plugins if "dasksor" in name.lower()),
             sorted(t.name for t in threading.enumerate() if t.name.startswith("dasksor-")),
             memory_and_sockets(),
         )

@@ -129,7 +129,7 @@ class Cycles:
             answers = [self.conductor.receive(report, now()) for report in reports]
             assert answers[:-1] == [None] * (len(answers) - 1)
             command = answers[-1]
-        self.x = self._joined(lambda block: block.measured(command.keep))
+        self.x = self._joined(lambda block: block.measured[command.keep].x)
         return self
 
     def _work(self):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -17,9 +15,6 @@ from dasksor.messages import Peer
 
 HANDLER = "dasksor_post"
 
-_guard = threading.Lock()
-_users: dict[str, int] = defaultdict(int)
-
 
 def _receive(run: str, host: int, messages: Iterable[Any]) -> None:
     # A host that has left reads nothing more, and a run that has ended is refused with it.
@@ -27,18 +22,11 @@ def _receive(run: str, host: int, messages: Iterable[Any]) -> None:
 
 
 def install(worker: Any) -> None:
-    """Let ``worker`` take posts, until `remove` has been called as often."""
-    with _guard:
-        _users[worker.address] += 1
-        worker.handlers[HANDLER] = _receive
+    """Let ``worker`` take posts.
 
-
-def remove(worker: Any) -> None:
-    with _guard:
-        _users[worker.address] -= 1
-        if not _users[worker.address]:
-            del _users[worker.address]
-            worker.handlers.pop(HANDLER, None)
+    The handler stays: messages that come after the end would be logged as errors without it.
+    """
+    worker.handlers[HANDLER] = _receive
 
 
 def is_blocked(worker: Any) -> bool:
@@ -66,7 +54,6 @@ class DirectMailbox:
         # be called for half a minute.
         for pump in self._pumps.values():
             pump.abandon()
-        remove(self._worker)
 
     async def _send(self, host: int, items: list[Sequence[Peer]]) -> None:
         # What has gathered while the last sending was under way: only the newest of each slot.
