@@ -22,5 +22,9 @@ class NotConverged(RuntimeError):  # noqa: N818
         self.result = result
 
 
+class WorkersLostError(RuntimeError):
+    """Workers that were counted on are gone; asynchronous solves go on without them."""
+
+
 class SchedulerLostError(ConnectionError):
     """The client has lost the scheduler while a solve was running."""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -19,6 +20,8 @@ from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
+from dasksor.engine.placement import Thread
+from dasksor.engine.roll import Roll
 from dasksor.errors import NotConverged
 from dasksor.options import AUTO, Options
 from dasksor.partition import Partition
@@ -198,7 +201,8 @@ def solve_there(
     threads = placement.worker_threads(client)
     method, nblocks, state = earlier or (None, request.blocks, None)
     nblocks = nblocks or choose_blocks(system, mode, len(threads), waits=request.waits)
-    placed = placement.place(system, nblocks, threads, client)
+    roll = Roll(client, _advice(request))
+    placed = roll.persist(partial(_place, system, nblocks, client, roll))
     if mode == "sync":
         method = Method(0, request.directions)
     elif method is None:
@@ -219,6 +223,7 @@ def solve_there(
             placed,
             course,
             client,
+            roll,
             method=method,
             mailbox=request.mailbox,
             checkpoint=_checkpoint(system, request, method, nblocks, goes_on=bool(earlier)),
@@ -234,6 +239,18 @@ def solve_there(
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
     )  # fmt: skip
+
+
+def _place(
+    system: LinearSystem, nblocks: int, client: Client, roll: Roll, threads: list[Thread]
+) -> placement.Placement:
+    return placement.place(system, nblocks, threads, client, partial(roll.check, threads))
+
+
+def _advice(request: Options) -> str:
+    if request.checkpoint is None:
+        return "give checkpoint= next time, to go on from there"
+    return f"go on with dasksor.resume({str(request.checkpoint)!r})"
 
 
 def _checkpoint(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 
 import dask.array as da
@@ -20,15 +21,15 @@ from distributed import Client, Future
 from dasksor.engine.balance import Balance
 from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course
-from dasksor.engine.futures import raise_failures
+from dasksor.engine.futures import raise_failures, results, settle
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
-from dasksor.engine.placement import Placement, moved
+from dasksor.engine.placement import Placement, Thread, moved
 from dasksor.engine.recall import Saved
-from dasksor.engine.roll import Roll
+from dasksor.engine.roll import CAUSED_BY_LOSS, Roll
 from dasksor.engine.tasks import HostReport, Savings
 from dasksor.engine.watch import Watch
-from dasksor.errors import SchedulerLostError
+from dasksor.errors import SchedulerLostError, WorkersLostError
 from dasksor.messages import Command, Copy, Progress, Regroup, Stop
 from dasksor.status import Status
 from dasksor.system import LinearSystem
@@ -37,10 +38,6 @@ from dasksor.system import LinearSystem
 REPEAT = 2.0
 # The first wish to spread blocks anew waits this long, each further one twice as long.
 FIRST_WISH = 1.0
-
-
-class WorkersLostError(RuntimeError):
-    """Some workers of a watch are gone."""
 
 
 class Run:
@@ -60,6 +57,7 @@ class Run:
         placement: Placement,
         course: Course,
         client: Client,
+        roll: Roll,
         *,
         method: Method,
         mailbox: str,
@@ -79,8 +77,7 @@ class Run:
         )
         self._checkpoint, self._state = checkpoint, state
         self._began = time.monotonic() - (state.time if state else 0.0)
-        advice = f"go on with dasksor.resume({str(checkpoint.path)!r})" if checkpoint else ""
-        self._roll = Roll(client, advice or "give checkpoint= next time, to go on from there")
+        self._roll = roll
         self._balance = Balance(placement.partition, [f.entries for f in placement.facts])
         # The ended watch whose hosts returned the snapshots to go back to.
         self._refuge: Watch | None = None
@@ -92,23 +89,40 @@ class Run:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
         watch = self._watch(self.placement, *self._beginning())
         while True:
-            command: Command = Stop(None)
-            try:
-                watch.begin(partial(self._check, watch))
-                command = self._preside(watch)
-            except WorkersLostError:
-                self.losses += 1
-                command = Regroup()
-            except SchedulerLostError:
-                watch.abandon()
+            outcome = self._serve(watch, as_dask)
+            if outcome is not None:
+                return outcome
+            if self._monitor.recall.is_covered:
+                self._refuge = watch
+            watch = self._roll.persist(self._handed_over)
+
+    def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
+        """From the start of a watch to its end; None when the blocks have to change hands."""
+        threads = watch.placement.threads
+        command: Command = Stop(None)
+        try:
+            watch.begin(partial(self._check, watch))
+            command = self._preside(watch)
+        except WorkersLostError:
+            command = Regroup()
+            self.losses += 1
+        except SchedulerLostError:
+            watch.abandon()
+            raise
+        finally:
+            # Whatever went wrong, no host may go on sweeping.
+            watch.end(command, partial(self._roll.gone, threads))
+        check = partial(self._roll.check, threads)
+        try:
+            self._reports += watch.host_reports(self._roll.alive(), check)
+            return self._outcome(watch, check, as_dask) if isinstance(command, Stop) else None
+        except SchedulerLostError:
+            raise
+        except CAUSED_BY_LOSS:
+            if not self._roll.hears_of_a_loss(threads):
                 raise
-            finally:
-                # Whatever went wrong, no host may go on sweeping.
-                watch.end(command, partial(self._roll.gone, watch.placement.threads))
-            self._reports += watch.host_reports()
-            if isinstance(command, Stop) and watch.is_complete:
-                return self._outcome(watch, as_dask)
-            watch = self._regroup(watch)
+            self.losses += isinstance(command, Stop)
+            return None
 
     def _preside(self, watch: Watch) -> Command:
         """Pass reports to the monitor and its orders to the hosts until the watch has to end."""
@@ -159,10 +173,6 @@ class Run:
             raise WorkersLostError(f"lost {', '.join(sorted(gone))}")
         raise_failures(watch.futures)
 
-    def _check_alive(self, addresses: set[str]) -> None:
-        if addresses - self._roll.alive():
-            raise WorkersLostError(f"lost {', '.join(sorted(addresses))}")
-
     def _could_be_faster(self, watch: Watch) -> bool:
         place = watch.placement
         return self._balance.is_worth_changing(place.threads, place.owner, self._roll.threads())
@@ -199,25 +209,15 @@ class Run:
         ]
         return parts, self._monitor.rewind()
 
-    def _regroup(self, watch: Watch) -> Watch:
+    def _handed_over(self, available: list[Thread]) -> Watch:
         """Bring the blocks to the workers that are there, as they were in the safe snapshot."""
-        recall = self._monitor.recall
-        if recall.is_covered:
-            self._refuge = watch
-        while True:
-            threads, owner = self._balance.shared(self._roll.threads())
-            addresses = {thread.address for thread in threads}
-
-            try:
-                gone = self._roll.gone(self.placement.threads)
-                self.placement = moved(
-                    self.placement, self._system, threads, owner, self._client,
-                    gone=gone, check=partial(self._check_alive, addresses),
-                )  # fmt: skip
-                return self._watch(self.placement, *self._way_back())
-            except (WorkersLostError, RuntimeError):
-                if not addresses - self._roll.alive(at_once=True):
-                    raise
+        threads, owner = self._balance.shared(available)
+        self.placement = moved(
+            self.placement, self._system, threads, owner, self._client,
+            gone=self._roll.gone(self.placement.threads),
+            check=partial(self._roll.check, threads),
+        )  # fmt: skip
+        return self._watch(self.placement, *self._way_back())
 
     def _way_back(self) -> tuple[list[Future], int | None]:
         """The parts of the safe snapshot, or the beginning when there is none, or no longer."""
@@ -236,9 +236,10 @@ class Run:
             return self._beginning()
         return parts, self._monitor.rewind()
 
-    def _outcome(self, watch: Watch, as_dask: bool) -> Outcome:
+    def _outcome(self, watch: Watch, check: Callable[[], None], as_dask: bool) -> Outcome:
         place, futures = watch.placement, watch.futures
         if as_dask:
+            settle(futures, check)
             parts = [
                 da.from_delayed(
                     delayed(_part)(futures[place.owner[p]], p), (place.nrhs, size), np.float64
@@ -248,7 +249,7 @@ class Run:
             x = da.concatenate(parts, axis=1)
         else:
             answers: dict[int, np.ndarray] = {}
-            for answer, _ in self._client.gather(futures):
+            for answer, _ in results(self._client, futures, check):
                 answers.update(answer)
             x = np.concatenate([answers[p] for p in range(place.partition.nblocks)], axis=1)
         swept = {p: Timings() for p in range(place.partition.nblocks)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import copy
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +42,20 @@ def settle(futures: Sequence[Future], check: Callable[[], None] = lambda: None) 
     raise_failures(futures)
 
 
-def results(client: Client, futures: Sequence[Future]) -> list[Any]:
-    """The values of the ``futures``; raises the first failure."""
-    settle(futures)
-    return client.gather(futures)
+def results(
+    client: Client, futures: Sequence[Future], check: Callable[[], None] = lambda: None
+) -> list[Any]:
+    """The values of the ``futures``; raises the first failure; ``check`` as for `settle`."""
+    settle(futures, check)
+    # To gather what is lost just now would last for ever, and could not be checked.
+    loop = client.loop.asyncio_loop  # type: ignore[union-attr]
+    gathering = asyncio.run_coroutine_threadsafe(client._gather(futures), loop)
+    while True:
+        try:
+            return gathering.result(timeout=0.3)
+        except concurrent.futures.TimeoutError:
+            try:
+                check()
+            except BaseException:
+                gathering.cancel()
+                raise

@@ -67,8 +67,16 @@ def worker_threads(client: Client) -> list[Thread]:
     ]
 
 
-def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Client) -> Placement:
+def place(
+    system: LinearSystem,
+    nblocks: int,
+    threads: list[Thread],
+    client: Client,
+    check: Callable[[], None],
+) -> Placement:
     """Cut the system into blocks and bring neighbouring blocks to the same thread.
+
+    ``check`` is called while that lasts, and may raise.
 
     Rows of a NumPy or scipy matrix travel from here, block by block; rows of the other kinds are
     built where they are used.
@@ -82,9 +90,12 @@ def place(system: LinearSystem, nblocks: int, threads: list[Thread], client: Cli
     threads = threads[:nblocks]
     owner = partition.shared_among(len(threads))
     homes = {p: threads[owner[p]].address for p in range(nblocks)}
-    rows, rhs, start = _bring(system, partition, homes, client)
-    looks = client.map(row_facts, rows, partition=partition, pure=False)
-    facts = results(client, looks)
+    rows, rhs, start = _bring(system, partition, homes, client, check)
+    looks = [
+        client.submit(row_facts, row, partition, workers=[homes[p]], pure=False)
+        for p, row in enumerate(rows)
+    ]
+    facts = results(client, looks, check)
     return Placement(
         partition,
         threads,
@@ -139,7 +150,7 @@ def _bring(
     partition: Partition,
     homes: dict[int, str],
     client: Client,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], None],
 ) -> tuple[list[Future], list[Future], list[Future]]:
     """Rows, right-hand sides and start of the blocks in ``homes``, each on its worker."""
     placed: list[list[Any]] = [[], [], []]

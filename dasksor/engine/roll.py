@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
 
 from distributed import Client
 
 from dasksor import config
 from dasksor.engine.placement import Thread, worker_threads
-from dasksor.errors import SchedulerLostError
+from dasksor.errors import BlockError, SchedulerLostError, WorkersLostError
+
+T = TypeVar("T")
 
 CALL_EVERY = 0.3
 LISTEN_EVERY = 2.0
+# An error may reach us before the news of the loss that caused it.
+NEWS = 1.0
+CAUSED_BY_LOSS = (OSError, RuntimeError, CancelledError)
 
 
 class Roll:
@@ -52,6 +58,33 @@ class Roll:
     def gone(self, threads: Sequence[Thread], *, at_once: bool = False) -> set[str]:
         """The workers of ``threads`` that cannot work any more."""
         return {thread.address for thread in threads} - self.alive(at_once=at_once)
+
+    def check(self, threads: Sequence[Thread]) -> None:
+        """Raise `WorkersLostError` when workers of ``threads`` are gone."""
+        gone = self.gone(threads)
+        if gone:
+            raise WorkersLostError(f"lost worker {', '.join(sorted(gone))} during the solve")
+
+    def persist(self, attempt: Callable[[list[Thread]], T]) -> T:
+        """What ``attempt`` makes of the threads that are there; anew when it fails by a loss."""
+        while True:
+            threads = self.threads()
+            try:
+                return attempt(threads)
+            except (SchedulerLostError, BlockError):
+                raise
+            except CAUSED_BY_LOSS:
+                if not self.hears_of_a_loss(threads):
+                    raise
+
+    def hears_of_a_loss(self, threads: Sequence[Thread]) -> bool:
+        """Whether, after an error, a worker of ``threads`` turns out to be gone."""
+        deadline = time.monotonic() + NEWS
+        while not self.gone(threads, at_once=True):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def threads(self) -> list[Thread]:
         """The threads of workers that can work; waits for a worker when there is none.

@@ -12,7 +12,7 @@ from typing import Any
 from distributed import Client, Future, Queue, Variable
 
 from dasksor import config
-from dasksor.engine.futures import raise_failures
+from dasksor.engine.futures import raise_failures, results
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Placement
 from dasksor.engine.tasks import HostPlan, HostReport, run_host
@@ -111,19 +111,14 @@ class Watch:
 
     # After the end
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every host has returned its result."""
-        return all(future.status == "finished" for future in self.futures)
-
-    def host_reports(self) -> list[HostReport]:
-        """What the hosts say of their work, those that have returned a result."""
+    def host_reports(self, alive: set[str], check: Callable[[], None]) -> list[HostReport]:
+        """What the hosts on workers ``alive`` say of their work; ``check`` as for `settle`."""
         reports = [
             self._client.submit(itemgetter(1), future, workers=[thread.address], pure=False)
             for future, thread in zip(self.futures, self.placement.threads, strict=True)
-            if future.status == "finished"
+            if thread.address in alive and future.status == "finished"
         ]
-        return self._client.gather(reports, errors="skip")
+        return results(self._client, reports, check)
 
     def holders(self, block: int, alive: set[str]) -> list[tuple[Future, str]]:
         """The results of hosts that kept ``block``, with their workers, if those are ``alive``."""
