@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import numpy as np
@@ -64,7 +64,7 @@ def demo() -> None:
 
 
 @main.command()
-@click.argument("matrix", type=FILE)
+@click.argument("matrix", type=FILE, required=False)
 @click.option("-b", "rhs", type=FILE, help="Right-hand side; by default A (1, 2, ..., n).")
 @click.option("--mode", type=click.Choice(MODES), default=AUTO, show_default=True)
 @click.option(
@@ -98,12 +98,20 @@ def demo() -> None:
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")
+@click.option("--checkpoint", type=FILE, help="Mode async: a folder to write the run to.")
+@click.option(
+    "--checkpoint-every", type=float, default=60.0, show_default=True, help="Seconds between."
+)
+@click.option("--resume", "folder", type=FILE, help="Go on with the run in this folder.")
 @click.option("-o", "output", type=FILE, help="Write x here, in NumPy's npy format.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
 def solve(
-    matrix: Path,
+    context: click.Context,
+    matrix: Path | None,
     rhs: Path | None,
     workers: int | None,
+    folder: Path | None,
     output: Path | None,
     as_json: bool,
     **options: Any,
@@ -113,8 +121,17 @@ def solve(
     MATRIX is Matrix Market (.mtx, .mtx.gz), .npz, .npy, or text "n n nnz", lines "i j value",
     "0 0 0". Without -b the right-hand side is A (1, 2, ..., n), so that the error is known.
 
+    With --resume, and no MATRIX, a run goes on that was cut short after --checkpoint; only
+    --workers, --timeout, -o and --json may be given with it.
+
     Exit status: 0 converged, 1 not, 2 bad usage or input.
     """
+    if folder is not None:
+        _check_alone(context)
+        result = _resumed(folder, workers, options["timeout"], output)
+        _end(result, output, as_json, given=f"system of {folder}")
+    if matrix is None:
+        raise click.UsageError("Missing argument 'MATRIX': give a file, or --resume with a folder")
     if workers and options["mode"] == "sequential":
         raise click.UsageError("--workers has no meaning with --mode sequential: leave one out")
     if workers and options["mode"] == AUTO:
@@ -127,15 +144,7 @@ def solve(
         with _cluster(workers) as client, Watch(Console()) as watch:
             options |= {"client": client, "callback": watch.follow(matrix.name, target)}
             result = dasksor.solve(A, b, **options)
-        if output:
-            with output.open("wb") as file:
-                np.save(file, result.x)
-    if as_json:
-        click.echo(_json(_described(result, rhs)))
-    else:
-        for line in _told(result, rhs, output):
-            click.echo(line)
-    raise SystemExit(0 if result.success else 1)
+    _end(result, output, as_json, given=None if rhs is None else str(rhs))
 
 
 @main.command()
@@ -181,6 +190,41 @@ def _cluster(workers: int | None) -> Iterator[Client | None]:
         yield client
 
 
+def _check_alone(context: click.Context) -> None:
+    """Refuse what a resumed run has brought with it."""
+    fitting = {"folder", "workers", "timeout", "output", "as_json"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in fitting and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{parameter.opts[-1]} has no meaning with --resume: the run has brought its own"
+            )
+
+
+def _resumed(
+    folder: Path, workers: int | None, timeout: float | None, output: Path | None
+) -> Result:
+    with _one_line_errors():
+        _check_output(output)
+        with _cluster(workers) as client, Watch(Console()) as watch:
+            show = watch.follow(folder.name, 0.0)
+            return dasksor.resume(folder, client=client, timeout=timeout, callback=show)
+
+
+def _end(result: Result, output: Path | None, as_json: bool, *, given: str | None) -> NoReturn:
+    """Write, print and exit; ``given`` says where b is from, None that the error is known."""
+    if output:
+        with _one_line_errors(), output.open("wb") as file:
+            np.save(file, result.x)
+    if as_json:
+        click.echo(_json(_described(result, given)))
+    else:
+        for line in _told(result, given, output):
+            click.echo(line)
+    raise SystemExit(0 if result.success else 1)
+
+
 def _check_output(output: Path | None) -> None:
     # Found out now, not when the work is done.
     if output and (output.is_dir() or not output.absolute().parent.is_dir()):
@@ -192,14 +236,14 @@ def _error(result: Result) -> float:
     return float(np.max(np.abs(result.x - np.arange(1.0, len(result.x) + 1.0))))
 
 
-def _described(result: Result, rhs: Path | None) -> dict[str, Any]:
-    if rhs is not None:
-        return {"rhs": str(rhs)} | result.to_dict()
+def _described(result: Result, given: str | None) -> dict[str, Any]:
+    if given is not None:
+        return {"rhs": given} | result.to_dict()
     return {"rhs": "A (1, 2, ..., n)", "max_error": _error(result)} | result.to_dict()
 
 
-def _told(result: Result, rhs: Path | None, output: Path | None) -> Iterator[str]:
-    if rhs is None:
+def _told(result: Result, given: str | None, output: Path | None) -> Iterator[str]:
+    if given is None:
         yield f"b = A (1, 2, ..., n), as no -b was given; largest error {_error(result):.3e}"
     yield str(result)
     if output:

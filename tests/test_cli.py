@@ -87,6 +87,31 @@ def test_acceleration_reaches_the_solve(poisson, word, staleness, expected):
     assert (result["success"], result["accelerate"]) == (True, expected)
 
 
+def test_a_run_cut_short_is_resumed(poisson, tmp_path):
+    folder, answer = tmp_path / "run", tmp_path / "x.npy"
+    cut = ("--mode", "async", "--staleness", 0, "--omega", 1.0, "--rtol", 1e-10, "--maxiter", 40)
+    assert run("solve", poisson, *cut, "--checkpoint", folder).exit_code == 1
+    found = run("solve", "--resume", folder, "-o", answer, "--json")
+    result = json.loads(found.output)
+    assert result["reason"] == f"resumed from {folder}"
+    assert (found.exit_code, result["sweeps"]) == (1, 40)
+    assert np.load(answer).shape == (len(np.load(answer)),)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--resume", "nowhere"), "no checkpoint at nowhere"),
+        (("--resume", "nowhere", "--omega", 1.5), "--omega has no meaning with --resume"),
+        ((), "Missing argument 'MATRIX'"),
+    ],
+)
+def test_what_cannot_be_resumed_is_said_in_one_line(words, message):
+    found = run("solve", *words)
+    assert found.exit_code == 2
+    assert message in found.output
+
+
 def test_not_converged_is_status_1(poisson):
     found = run("solve", poisson, "--maxiter", 2)
     assert found.exit_code == 1
