@@ -26,7 +26,7 @@ from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement, Thread, moved
 from dasksor.engine.recall import Saved
-from dasksor.engine.roll import CAUSED_BY_LOSS, Roll
+from dasksor.engine.roll import OTHER_CAUSES, Roll
 from dasksor.engine.tasks import HostReport, Savings
 from dasksor.engine.watch import Watch
 from dasksor.errors import SchedulerLostError, WorkersLostError
@@ -116,9 +116,9 @@ class Run:
         try:
             self._reports += watch.host_reports(self._roll.alive(), check)
             return self._outcome(watch, check, as_dask) if isinstance(command, Stop) else None
-        except SchedulerLostError:
+        except OTHER_CAUSES:
             raise
-        except CAUSED_BY_LOSS:
+        except Exception:
             if not self._roll.hears_of_a_loss(threads):
                 raise
             self.losses += isinstance(command, Stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from distributed import Client
@@ -19,7 +18,8 @@ CALL_EVERY = 0.3
 LISTEN_EVERY = 2.0
 # An error may reach us before the news of the loss that caused it.
 NEWS = 1.0
-CAUSED_BY_LOSS = (OSError, RuntimeError, CancelledError)
+# What a loss does not cause; it may cause anything else, even a KeyError of the scheduler.
+OTHER_CAUSES = (SchedulerLostError, BlockError, ValueError, TypeError)
 
 
 class Roll:
@@ -71,9 +71,9 @@ class Roll:
             threads = self.threads()
             try:
                 return attempt(threads)
-            except (SchedulerLostError, BlockError):
+            except OTHER_CAUSES:
                 raise
-            except CAUSED_BY_LOSS:
+            except Exception:
                 if not self.hears_of_a_loss(threads):
                     raise
 
