@@ -98,28 +98,32 @@ class Run:
 
     def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
         """From the start of a watch to its end; None when the blocks have to change hands."""
-        threads = watch.placement.threads
+        threads, around = watch.placement.threads, self._roll.alive()
         command: Command = Stop(None)
         try:
             watch.begin(partial(self._check, watch))
             command = self._preside(watch)
-        except WorkersLostError:
-            command = Regroup()
-            self.losses += 1
         except SchedulerLostError:
             watch.abandon()
             raise
+        except OTHER_CAUSES:
+            raise
+        except Exception:
+            if not self._roll.hears_of_a_loss(around):
+                raise
+            command = Regroup()
+            self.losses += 1
         finally:
             # Whatever went wrong, no host may go on sweeping.
             watch.end(command, partial(self._roll.gone, threads))
-        check = partial(self._roll.check, threads)
         try:
+            check = partial(self._roll.check, threads)
             self._reports += watch.host_reports(self._roll.alive(), check)
             return self._outcome(watch, check, as_dask) if isinstance(command, Stop) else None
         except OTHER_CAUSES:
             raise
         except Exception:
-            if not self._roll.hears_of_a_loss(threads):
+            if not self._roll.hears_of_a_loss(around):
                 raise
             self.losses += isinstance(command, Stop)
             return None
@@ -214,7 +218,7 @@ class Run:
         threads, owner = self._balance.shared(available)
         self.placement = moved(
             self.placement, self._system, threads, owner, self._client,
-            gone=self._roll.gone(self.placement.threads),
+            alive=self._roll.alive(),
             check=partial(self._roll.check, threads),
         )  # fmt: skip
         return self._watch(self.placement, *self._way_back())

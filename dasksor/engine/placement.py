@@ -117,17 +117,21 @@ def moved(
     owner: list[int],
     client: Client,
     *,
-    gone: set[str],
+    alive: set[str],
     check: Callable[[], None],
 ) -> Placement:
-    """The same blocks with other owners; rows whose worker has ``gone`` are brought anew.
+    """The same blocks with other owners; what no worker ``alive`` has is brought anew.
 
     ``check`` is called while that lasts, and may raise.
     """
+    parts_of = zip(placement.rows, placement.rhs, placement.start, strict=True)
+    # By keys: `Client.who_has` refuses futures that are lost, and it is those we ask for.
+    keys = [future.key for future in (*placement.rows, *placement.rhs, *placement.start)]
+    holders = client.sync(client.scheduler.who_has, keys=keys)  # type: ignore[union-attr]
     homes = {
         p: threads[owner[p]].address
-        for p, before in enumerate(placement.owner)
-        if placement.threads[before].address in gone
+        for p, parts in enumerate(parts_of)
+        if not all(alive.intersection(holders.get(part.key, ())) for part in parts)
     }
     rows, rhs, start = list(placement.rows), list(placement.rhs), list(placement.start)
     if homes:

@@ -68,19 +68,19 @@ class Roll:
     def persist(self, attempt: Callable[[list[Thread]], T]) -> T:
         """What ``attempt`` makes of the threads that are there; anew when it fails by a loss."""
         while True:
-            threads = self.threads()
+            threads, around = self.threads(), self.alive()
             try:
                 return attempt(threads)
             except OTHER_CAUSES:
                 raise
             except Exception:
-                if not self.hears_of_a_loss(threads):
+                if not self.hears_of_a_loss(around):
                     raise
 
-    def hears_of_a_loss(self, threads: Sequence[Thread]) -> bool:
-        """Whether, after an error, a worker of ``threads`` turns out to be gone."""
+    def hears_of_a_loss(self, around: set[str]) -> bool:
+        """Whether, after an error, a worker of those that were ``around`` turns out to be gone."""
         deadline = time.monotonic() + NEWS
-        while not self.gone(threads, at_once=True):
+        while not around - self.alive(at_once=True):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
