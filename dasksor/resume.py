@@ -13,6 +13,7 @@ from dasksor.clusters import cluster_for
 from dasksor.engine.checkpoint import load
 from dasksor.engine.course import Measurement
 from dasksor.errors import NotConverged
+from dasksor.interrupts import shielded
 from dasksor.result import Result
 from dasksor.solve import solve_there
 
@@ -58,7 +59,7 @@ def resume(
     limits = replace(case.options.limits, timeout=None if timeout is None else before + timeout)
     options = replace(case.options, limits=limits, callback=callback)
     reason = f"resumed from {os.fspath(path)}"
-    with cluster_for(client) as (active, ours):
+    with cluster_for(client) as (active, ours), shielded(active):
         result = solve_there(
             case.system, options, "async", reason, active, ours, began,
             earlier=(case.method, case.nblocks, state),

@@ -23,6 +23,7 @@ from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Thread
 from dasksor.engine.roll import Roll
 from dasksor.errors import NotConverged
+from dasksor.interrupts import shielded
 from dasksor.options import AUTO, Options
 from dasksor.partition import Partition
 from dasksor.result import Result, shaped, timings_dict
@@ -162,7 +163,7 @@ def solve(
     if mode == "sequential":
         result = _solve_here(system, request, reason, began)
     else:
-        with cluster_for(client) as (active, ours):
+        with cluster_for(client) as (active, ours), shielded(active):
             result = solve_there(system, request, mode, reason, active, ours, began)
     if raise_on_failure and not result.success:
         raise NotConverged(result)

@@ -196,3 +196,45 @@ def test_blocks_move_away_from_a_slow_worker(client):
     assert result.moves >= 1
     assert result.workers <= 3
     np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)
+
+
+INTERRUPTED = """
+import sys, threading, time, numpy as np, dasksor, os, signal
+from dasksor import problems
+from distributed import Client, LocalCluster
+
+def ctrl_c():
+    os.killpg(os.getpgid(0), signal.SIGINT)
+
+def cut(progress, armed=[True]):
+    if armed and progress.sweeps > 20:
+        armed.clear()
+        threading.Timer(0.3, ctrl_c).start()
+
+if __name__ == "__main__":
+    A, b = problems.poisson((70, 70)), np.ones(4900)
+    options = {"omega": 1.0, "rtol": 1e-14, "callback": cut}
+    mode = sys.argv[1]
+    if mode == "sequential":
+        result = dasksor.solve(A, b, mode=mode, **options)
+    else:
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            with Client(cluster) as client:
+                result = dasksor.solve(A, b, mode=mode, **options)
+                assert len(client.nthreads()) == 2
+    assert result.status is dasksor.Status.STOPPED, result
+    assert result.sweeps > 20
+    assert abs(result.residual(A, b) / result.residual_norm - 1) < 1e-6
+    print("stopped with", result.sweeps)
+"""
+
+
+@pytest.mark.parametrize("mode", ["sequential", "sync", "async"])
+def test_ctrl_c_returns_the_best_verified_iterate(mode, tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, str(script), mode], capture_output=True, text=True, start_new_session=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stopped with" in done.stdout

@@ -10,6 +10,7 @@ import numpy as np
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.rows import Rows, norms, relax, residual_norms
+from dasksor.status import Status
 
 
 def run(
@@ -21,19 +22,28 @@ def run(
     rhs_norms = norms(b)
     x, best = x0.copy(), x0.copy()
     sweeps, change, before = 0, 0.0, 0.0
-    while True:
-        with timings.measure("tests"):
-            residual = residual_norms(rows, x, b)
-            ratio = math.sqrt(change / before) if before else 1.0
-            now = time.perf_counter() - began
-            leg = course.measured(sweeps, residual, now, rhs_norms=rhs_norms, ratio=ratio)
-            if course.improved:
-                best[:] = x
-        if leg is None:
-            return Outcome(best, timings, [timings])
-        scale = leg.omega / rows.diagonal
-        with timings.measure("compute"):
-            while sweeps < leg.until and time.perf_counter() - began < deadline:
-                for direction in directions:
-                    before, change = change, relax(rows, x, b, scale, direction)
-                sweeps += 1
+    try:
+        while True:
+            with timings.measure("tests"):
+                residual = residual_norms(rows, x, b)
+                ratio = math.sqrt(change / before) if before else 1.0
+                now = time.perf_counter() - began
+                leg = course.measured(sweeps, residual, now, rhs_norms=rhs_norms, ratio=ratio)
+                if course.improved:
+                    best[:] = x
+            if leg is None:
+                break
+            scale = leg.omega / rows.diagonal
+            with timings.measure("compute"):
+                while sweeps < leg.until and time.perf_counter() - began < deadline:
+                    for direction in directions:
+                        before, change = change, relax(rows, x, b, scale, direction)
+                    sweeps += 1
+    except KeyboardInterrupt:
+        if not course.history:
+            raise
+        course.status = Status.STOPPED
+        course.passing(sweeps, residual_norms(rows, x, b), time.perf_counter() - began)
+        if course.improved:
+            best[:] = x
+    return Outcome(best, timings, [timings])

@@ -56,23 +56,33 @@ class Case:
 
 
 class Killer(threading.Thread):
-    """Kills workers of ``client`` until told to stop, ``pause`` seconds apart on average."""
+    """Kills workers of ``client`` until told to stop, ``pause`` seconds apart on average.
+
+    A nanny whose worker dies while it is still starting gives up for good, so the victims have
+    been there for a second.
+    """
 
     def __init__(self, client: Client, pause: float, most: int, rng: random.Random) -> None:
         super().__init__(daemon=True)
         self.kills = 0
         self._client, self._pause, self._most, self._rng = client, pause, most, rng
         self._over = threading.Event()
+        self._since: dict[int, float] = {}
 
     def run(self) -> None:
-        while self.kills < self._most and not self._over.wait(
-            self._rng.expovariate(1 / self._pause)
-        ):
+        due = time.monotonic() + self._drawn()
+        while self.kills < self._most and not self._over.wait(0.1):
             with contextlib.suppress(Exception):
-                victim = self._rng.choice(sorted(self._client.run(os.getpid).values()))
-                if not self._over.is_set():
-                    os.kill(victim, signal.SIGKILL)
+                grown = self._grown_up()
+                if grown and time.monotonic() > due and not self._over.is_set():
+                    os.kill(self._rng.choice(grown), signal.SIGKILL)
                     self.kills += 1
+                    due = time.monotonic() + self._drawn()
+
+    def _grown_up(self) -> list[int]:
+        now, there = time.monotonic(), sorted(self._client.run(os.getpid).values())
+        self._since = {pid: self._since.get(pid, now) for pid in there}
+        return [pid for pid, since in self._since.items() if now - since > 1.0]
 
     def _drawn(self) -> float:
         return self._rng.expovariate(1 / self._pause)
