@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -11,6 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from distributed import Client
+
+PATIENCE = 1.0
 
 _guard = threading.Lock()
 _before: list[Any] = []
@@ -32,8 +36,11 @@ def shielded(client: Client) -> Iterator[None]:
         yield
     finally:
         if client.status == "running":
-            # A worker that hangs must not keep us.
-            client.run(_listen, group(), on_error="ignore", wait=False)
+            loop = client.loop.asyncio_loop  # type: ignore[union-attr]
+            told = client._run(_listen, group(), on_error="ignore")
+            # A worker that hangs must not keep us: it hears of it when it wakes.
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                asyncio.run_coroutine_threadsafe(told, loop).result(PATIENCE)
 
 
 def _ignore(client: tuple[str, int] | None) -> None:
@@ -42,7 +49,7 @@ def _ignore(client: tuple[str, int] | None) -> None:
             _before.append(signal.signal(signal.SIGINT, signal.SIG_IGN))
 
 
-async def _listen(client: tuple[str, int] | None) -> None:
+def _listen(client: tuple[str, int] | None) -> None:
     if not _is_elsewhere(client):
         with _guard:
             # The first of several solves at once kept what was there before all of them.
