@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+import dask
 import numpy as np
 from distributed import Client, LocalCluster
 
@@ -85,7 +86,7 @@ class Killer(threading.Thread):
         return [pid for pid, since in self._since.items() if now - since > 1.0]
 
     def _drawn(self) -> float:
-        return self._rng.expovariate(1 / self._pause)
+        return 0.5 * self._pause + self._rng.expovariate(2 / self._pause)
 
     def stop(self) -> int:
         self._over.set()
@@ -115,6 +116,9 @@ def main(wanted: int) -> None:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     print(platform.platform(), f"{os.cpu_count()} cores, Python {platform.python_version()}")
     print(", ".join(f"{name} {version(name)}" for name in ("distributed", "numpy", "numba")))
+    # A local cluster drops for good a worker that is away this long after one of its deaths, also
+    # when it had come back and was killed anew meanwhile.
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     rng, total, wrong = random.Random(0), 0, 0
     head = f"{'case':24} {'solves':>6} {'kills':>6} {'most':>5} {'losses':>6} {'right':>6}"
     print(head, f"{'undisturbed s':>14} {'lost s per kill':>16}")
