@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import copy
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +40,29 @@ def settle(futures: Sequence[Future], check: Callable[[], None] = lambda: None) 
         time.sleep(pause)
         pause = min(1.2 * pause, 0.02)
     raise_failures(futures)
+
+
+def fetch(
+    client: Client, futures: Sequence[Future], check: Callable[[], None] = lambda: None
+) -> list[Any]:
+    """The values of the ``futures``; raises the first failure, or what ``check`` raises.
+
+    Also on their way here values may be lost with their worker, and never come.
+    """
+    settle(futures, check)
+    loop = client.loop.asyncio_loop  # type: ignore[union-attr]
+    coming = asyncio.run_coroutine_threadsafe(
+        client.gather(futures, asynchronous=True),  # type: ignore[arg-type]
+        loop,
+    )
+    try:
+        while True:
+            try:
+                return coming.result(timeout=0.2)
+            except concurrent.futures.TimeoutError:
+                check()
+    finally:
+        coming.cancel()
 
 
 def results(client: Client, futures: Sequence[Future]) -> list[Any]:

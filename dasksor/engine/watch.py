@@ -6,18 +6,20 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
 from distributed import Client, Future, Queue, Variable
 
 from dasksor import config
-from dasksor.engine.futures import raise_failures
+from dasksor.engine.futures import fetch, raise_failures
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Placement
+from dasksor.engine.refuge import buddies_of
 from dasksor.engine.tasks import HostPlan, HostReport, run_host
 from dasksor.mailbox.line import Line
-from dasksor.mailbox.routes import Site, routes_from
+from dasksor.mailbox.routes import routes_from
 from dasksor.mailbox.variables import VariablesMailbox
 from dasksor.messages import Command, Hello
 
@@ -63,7 +65,7 @@ class Watch:
         sites = [placement.sites[thread.address] for thread in placement.threads]
         self._sites = sites
         self.routes = [routes_from(here, sites, mailbox) for here in sites]
-        self.buddies = [_buddy(host, sites) for host in range(len(sites))]
+        self.buddies = buddies_of([site[:2] for site in sites])
         self._method, self._epoch, self._tells_copies = method, epoch, tells_copies
         self._start = start
         self._abandoned = False
@@ -76,6 +78,11 @@ class Watch:
         loop = client.loop.asyncio_loop  # type: ignore[union-attr]
         # Not a method of ours: line and watch would keep each other, and the futures with them.
         self._line = Line(client.scheduler, loop, self._reports, _into(self._inbox))
+
+    @property
+    def owner(self) -> list[int]:
+        """The host of each block."""
+        return self.placement.owner
 
     @property
     def mailboxes(self) -> list[str]:
@@ -116,21 +123,27 @@ class Watch:
         """Whether every host has returned its result."""
         return all(future.status == "finished" for future in self.futures)
 
-    def host_reports(self) -> list[HostReport]:
-        """What the hosts say of their work, those that have returned a result."""
+    def host_reports(self, check: Callable[[set[str]], None]) -> list[HostReport]:
+        """What the hosts say of their work, those that have returned a result.
+
+        ``check`` is told all the while on which workers they are, and may raise.
+        """
+        threads = self.placement.threads
+        pairs = [p for p in zip(self.futures, threads, strict=True) if p[0].status == "finished"]
         reports = [
             self._client.submit(itemgetter(1), future, workers=[thread.address], pure=False)
-            for future, thread in zip(self.futures, self.placement.threads, strict=True)
-            if future.status == "finished"
+            for future, thread in pairs
         ]
-        return self._client.gather(reports, errors="skip")
+        return fetch(self._client, reports, partial(check, {t.address for _, t in pairs}))
 
-    def holders(self, block: int, alive: set[str]) -> list[tuple[Future, str]]:
-        """The results of hosts that kept ``block``, with their workers, if those are ``alive``."""
-        owner = self.placement.owner[block]
-        hosts = [host for host in (owner, self.buddies[owner]) if host is not None]
-        kept = [(self.futures[host], self.placement.threads[host].address) for host in hosts]
-        return [(f, address) for f, address in kept if address in alive and f.status == "finished"]
+    def returned(self, alive: set[str]) -> set[int]:
+        """The hosts whose results are there, if the workers that are ``alive`` have them."""
+        threads = self.placement.threads
+        return {
+            host
+            for host, future in enumerate(self.futures)
+            if future.status == "finished" and threads[host].address in alive
+        }
 
     def tell(self, command: Command) -> None:
         for name in self._orders:
@@ -220,13 +233,3 @@ def _into(inbox: queue.SimpleQueue[Any]) -> Callable[[list[Any]], None]:
             inbox.put(message)
 
     return take
-
-
-def _buddy(host: int, sites: list[Site]) -> int | None:
-    """The next host in another process, or None where there is but one process."""
-    here, count = sites[host], len(sites)
-    for step in range(1, count):
-        there = (host + step) % count
-        if sites[there][:2] != here[:2]:
-            return there
-    return None
