@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from dasksor.analysis import RowFacts, row_facts
+from dasksor.analysis import row_facts
 from dasksor.choices import choose_method, choose_omega
+from dasksor.engine.balance import Balance
+from dasksor.engine.block import Block
 from dasksor.engine.course import Course
-from dasksor.engine.host import Host
+from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
-from dasksor.engine.virtual import Step, VirtualRun, Weather
+from dasksor.engine.recall import Saved
+from dasksor.engine.virtual import VirtualRun
+from dasksor.engine.weather import Clock, Step, Weather
 from dasksor.options import AUTO, Options, check_blocks
-from dasksor.partition import Partition, exchanges
+from dasksor.partition import Exchange, exchanges
 from dasksor.result import Result
 from dasksor.rows import Rows, prepare_rows
 from dasksor.solve import result_of
@@ -35,15 +40,21 @@ class Simulation:
     time : float
         Virtual time at the verdict.
     trace : list of Step
-        ``(host, block, begin, end, version)`` of every pass, in the order in which they ended.
+        ``(worker, block, begin, end, version)`` of every pass, in the order in which they ended.
     lost : int
-        Messages that vanished.
+        Messages that vanished on their way.
+    deaths : int
+        Workers that died before the verdict.
+    regroups : int
+        How often the blocks changed hands, for deaths or returns.
     """
 
     result: Result
     time: float
     trace: list[Step]
     lost: int
+    deaths: int
+    regroups: int
 
 
 def simulate(
@@ -60,6 +71,8 @@ def simulate(
     pause: float = 0.0,
     loss: float = 0.0,
     duplicates: float = 0.0,
+    deaths: int = 0,
+    absence: float = 20.0,
     seed: int = 0,
     blocks: int | None = None,
     staleness: int | str | None = AUTO,
@@ -95,6 +108,13 @@ def simulate(
         Hosts that lose ``pause`` after every pass.
     loss, duplicates : float
         Probabilities, below 1, that a message vanishes or comes twice.
+    deaths : int
+        How many workers die on the way, at random times, now and then several at once. With a
+        worker dies all it knows: its blocks, its copies of others' snapshots, its inbox. The
+        others then go back to the last safe snapshot and share its blocks. Without deaths no
+        snapshots are taken for the sake of safety.
+    absence : float
+        Mean time until a dead worker returns, knowing nothing; infinite for never.
     seed : int
         Of everything that is drawn.
 
@@ -115,9 +135,6 @@ def simulate(
         raise TypeError("simulate needs A as a NumPy or scipy matrix: build it here first")
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    for name, share in (("loss", loss), ("duplicates", duplicates)):
-        if not 0.0 <= share < 1.0:
-            raise ValueError(f"{name} must lie in [0, 1), got {share}")
     options = Options.checked(
         system.n, rtol=rtol, atol=atol, maxiter=maxiter, timeout=None, mode="async", omega=omega,
         sweep=sweep, blocks=blocks, staleness=staleness, accelerate=accelerate,
@@ -125,6 +142,9 @@ def simulate(
     )  # fmt: skip
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)
+    _check_weather(workers, loss, duplicates, deaths, absence)
+    round_trip = sweep_time + pause + latency
+    rng = np.random.default_rng(seed)
     weather = Weather(
         latency=latency,
         loss=loss,
@@ -134,6 +154,11 @@ def simulate(
         pause=pause,
         paused=frozenset(stragglers),
         patience=10.0 * (latency + sweep_time),
+        deaths=deaths,
+        # Some runs lose their workers in no time, others between many snapshots.
+        between=round_trip * 50.0 ** rng.random() if deaths else math.inf,
+        absence=absence,
+        notice=round_trip,
     )
     partition = system.partition(nblocks)
     rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
@@ -141,45 +166,72 @@ def simulate(
     method = choose_method(options, facts, workers)
     course = Course(options.limits, choose_omega(options, system, facts, method))
     entries = np.array([f.entries for f in facts], dtype=float)
-    run = VirtualRun(
-        _hosts(system, partition, rows, facts, method, workers),
-        method.monitor(course, nblocks),
-        (sweep_time * entries / entries.sum()).tolist(),
-        weather,
-        np.random.default_rng(seed),
-    )
-    setup = time.perf_counter() - began
-    round_trip = (sweep_time + pause) / min(weather.speed) + latency + weather.patience
-    parts = run.run(longest=100.0 * (1 + options.limits.maxiter) * round_trip)
-    spent = [host.timings[p] for host in run.hosts for p in sorted(host.timings)]
-    x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
-    outcome = Outcome(x, Timings.sum(spent), spent, run.messages, run.bytes_sent)
-    result = result_of(
-        system, options, course, outcome, began, setup,
-        mode="async", reason="simulated", staleness=method.staleness,
-        accelerate=method.acceleration, blocks=nblocks, workers=workers, mailbox="virtual",
-        losses=0, moves=0,
-    )  # fmt: skip
-    return Simulation(result, run.now, run.trace, run.lost)
-
-
-def _hosts(
-    system: LinearSystem,
-    partition: Partition,
-    rows: Sequence[Rows],
-    facts: Sequence[RowFacts],
-    method: Method,
-    workers: int,
-) -> list[Host]:
-    """The blocks of ``system`` on ``workers`` hosts, as a cluster would place them."""
     _, rhs, start = system.whole()
-    links = exchanges([f.needs for f in facts])
-    made = method.blocks(
-        range(partition.nblocks),
+    stock = _Stock(
+        method,
         rows,
-        links,
+        exchanges([f.needs for f in facts]),
         [np.ascontiguousarray(rhs[:, i:j]) for i, j in partition.ranges],
         [start[:, i:j] for i, j in partition.ranges],
     )
-    owner = partition.shared_among(workers)
-    return [Host(block for block in made if owner[block.index] == h) for h in range(workers)]
+    run = VirtualRun(
+        method.monitor(course, nblocks, copied=deaths > 0, saves=deaths > 0),
+        stock.blocks,
+        stock.start,
+        partition.shared_among(workers),
+        (sweep_time * entries / entries.sum()).tolist(),
+        Balance(partition, entries.tolist()),
+        Clock(weather, rng),
+    )
+    setup = time.perf_counter() - began
+    longest = (sweep_time + pause) / min(weather.speed) + latency + weather.patience
+    longest *= 100.0 * (1 + options.limits.maxiter) * (1 + deaths)
+    parts = run.run(longest + (100.0 * deaths * absence if math.isfinite(absence) else 0.0))
+    x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
+    outcome = Outcome(x, Timings.sum(run.spent), run.spent, run.messages, run.bytes_sent)
+    result = result_of(
+        system, options, course, outcome, began, setup,
+        mode="async", reason="simulated", staleness=method.staleness,
+        accelerate=method.acceleration, blocks=nblocks, workers=run.workers, mailbox="virtual",
+        losses=run.losses, moves=run.moves,
+    )  # fmt: skip
+    clock = run.clock
+    return Simulation(result, clock.now, run.trace, clock.lost, run.deaths, run.watches - 1)
+
+
+def _check_weather(
+    workers: int, loss: float, duplicates: float, deaths: int, absence: float
+) -> None:
+    for name, share in (("loss", loss), ("duplicates", duplicates)):
+        if not 0.0 <= share < 1.0:
+            raise ValueError(f"{name} must lie in [0, 1), got {share}")
+    if not isinstance(deaths, int | np.integer) or deaths < 0:
+        raise ValueError(f"deaths must be an integer >= 0, got {deaths!r}")
+    if not absence >= 0.0:
+        raise ValueError(f"absence must be a time >= 0, or inf for ever, got {absence!r}")
+    if math.isinf(absence) and deaths >= workers:
+        raise ValueError(
+            f"deaths must be below {workers}, the workers that have blocks, where nobody returns; "
+            f"got {deaths}: give fewer, or a finite absence"
+        )
+
+
+@dataclass(frozen=True)
+class _Stock:
+    """What blocks are made of, block by block; it is on every worker."""
+
+    method: Method
+    rows: Sequence[Rows]
+    links: Sequence[Exchange]
+    rhs: Sequence[np.ndarray]
+    start: Sequence[np.ndarray]
+
+    def blocks(
+        self, numbers: Sequence[int], saved: Sequence[dict[int, Saved]], epoch: int | None
+    ) -> list[Block | CycleBlock]:
+        """Blocks ``numbers`` at their start, or from what was ``saved`` at snapshot ``epoch``."""
+        rows, links = [self.rows[p] for p in numbers], [self.links[p] for p in numbers]
+        rhs, start = [self.rhs[p] for p in numbers], [self.start[p] for p in numbers]
+        if epoch is None:
+            return self.method.blocks(numbers, rows, links, rhs, start)
+        return self.method.resumed(numbers, rows, links, rhs, saved, epoch)

@@ -61,6 +61,125 @@ def test_no_schedule_ends_in_a_false_convergence(weather, name, staleness, accel
         assert result.success
 
 
+NEVER = float("inf")
+
+
+@st.composite
+def mortals(draw):
+    """Weathers with deaths."""
+    weather = draw(weathers)
+    absence = draw(st.sampled_from([0.5, 10.0, 100.0, NEVER]))
+    least = 2 if absence == NEVER else 1
+    weather["workers"] = workers = max(least, weather["workers"])
+    weather["blocks"] = max(workers, weather["blocks"])
+    most = 6 if absence < NEVER else workers - 1
+    return weather | {"deaths": draw(st.integers(1, most)), "absence": absence}
+
+
+def audited(A, b, result):
+    """The residual norm, measured once more."""
+    audit = float(np.linalg.norm(b - A @ result.x))
+    assert audit == pytest.approx(result.residual_norm, rel=1e-9, abs=1e-9 * np.linalg.norm(b))
+    return audit
+
+
+@settings(max_examples=60)
+@given(
+    mortals(),
+    st.sampled_from(sorted(MATRICES)),
+    st.sampled_from(["forward", "symmetric"]),
+    st.sampled_from([5, 40]),
+)
+def test_exact_sweeps_survive_deaths_bit_for_bit(weather, name, sweep, count):
+    A = MATRICES[name]
+    b = np.cos(np.arange(A.shape[0]))
+    options = {"rtol": 0.0, "maxiter": count, "omega": 1.2, "sweep": sweep}
+    expected = dasksor.solve(A, b, mode="sequential", **options)
+    found = dasksor.simulate(A, b, staleness=0, **options, **weather).result
+    np.testing.assert_array_equal(found.x, expected.x)
+    assert found.sweeps == count
+
+
+@settings(max_examples=60)
+@given(
+    mortals(),
+    st.sampled_from(sorted(MATRICES)),
+    st.sampled_from([0, 1, 2, None]),
+    st.sampled_from(["auto", None]),
+)
+def test_no_death_ends_in_a_false_convergence(weather, name, staleness, accelerate):
+    A = MATRICES[name]
+    b = np.ones(A.shape[0])
+    result = dasksor.simulate(
+        A, b, staleness=staleness, accelerate=accelerate, rtol=1e-4, **weather
+    ).result
+    assert result.success == (audited(A, b, result) <= 1e-4 * np.linalg.norm(b))
+    if name == "dense":
+        assert result.success
+
+
+@settings(max_examples=60)
+@given(
+    mortals(),
+    st.sampled_from(sorted(MATRICES)),
+    st.sampled_from([1, 2, None]),
+    st.sampled_from([1.0, 1.5, 1.9]),
+    st.integers(1, 50),
+)
+def test_after_deaths_the_best_of_too_few_sweeps_is_honest(weather, name, staleness, omega, most):
+    A = MATRICES[name]
+    b = np.cos(np.arange(A.shape[0]))
+    result = dasksor.simulate(
+        A, b, staleness=staleness, accelerate=None, rtol=1e-12, omega=omega, maxiter=most, **weather
+    ).result
+    audited(A, b, result)
+
+
+@settings(max_examples=30)
+@given(mortals(), st.sampled_from(sorted(MATRICES)))
+def test_deaths_do_not_change_the_sweeps_that_an_estimated_omega_takes(weather, name):
+    A = MATRICES[name]
+    b = np.ones(A.shape[0])
+    calm = dasksor.simulate(A, b, staleness=0, rtol=1e-4, blocks=weather["blocks"]).result
+    found = dasksor.simulate(A, b, staleness=0, rtol=1e-4, **weather).result
+    assert found.sweeps == calm.sweeps
+    np.testing.assert_array_equal(found.x, calm.x)
+
+
+def test_deaths_occur_and_cost_work():
+    options = {"staleness": 0, "workers": 4, "omega": 1.5, "rtol": 0.0, "maxiter": 200}
+    calm = dasksor.simulate(GRID, np.ones(143), **options)
+    assert (calm.deaths, calm.regroups) == (0, 0)
+    runs = [dasksor.simulate(GRID, np.ones(143), deaths=3, seed=k, **options) for k in range(12)]
+    assert all(run.regroups == run.result.losses + run.result.moves for run in runs)
+    assert any(run.result.moves for run in runs)
+    found = [run for run in runs if run.deaths == 3]
+    assert len(found) >= 6
+    assert all(1 <= run.result.losses <= 3 for run in found)
+    assert all(len(run.trace) > len(calm.trace) for run in found)
+    # Some have gone back to a safe snapshot, others to the start.
+    assert min(len(run.trace) for run in found) < 1.5 * len(calm.trace)
+
+
+def test_blocks_move_to_those_that_are_left_and_back_to_those_that_return():
+    options = {"staleness": 0, "workers": 3, "blocks": 6, "omega": 1.5, "rtol": 0.0, "maxiter": 300}
+    alone = dasksor.simulate(GRID, np.ones(143), deaths=2, absence=NEVER, seed=1, **options)
+    assert alone.result.workers == 1
+    assert len({step.host for step in alone.trace if step.end > 0.9 * alone.time}) == 1
+    again = dasksor.simulate(GRID, np.ones(143), deaths=2, absence=20.0, seed=1, **options)
+    assert again.result.workers == 3
+    assert again.result.moves >= 1
+
+
+def test_all_workers_may_be_dead_for_a_while():
+    run = dasksor.simulate(
+        GRID, np.ones(143), staleness=0, workers=1, blocks=3, deaths=4, absence=50.0, loss=0.1
+    )
+    assert run.result.success
+    assert run.deaths == 4
+    assert run.regroups >= 1
+
+
 def test_a_seed_replays_its_schedule():
     options = {"staleness": None, "accelerate": None, "workers": 3, "loss": 0.1, "latency": 0.7}
     first, again, other = (
@@ -70,6 +189,14 @@ def test_a_seed_replays_its_schedule():
     assert first.time == again.time
     np.testing.assert_array_equal(first.result.x, again.result.x)
     assert other.trace != first.trace
+
+
+def test_a_seed_replays_its_deaths():
+    options = {"staleness": 1, "workers": 4, "loss": 0.1, "latency": 0.7, "deaths": 3}
+    first, again = (dasksor.simulate(GRID, np.ones(143), seed=5, **options) for _ in range(2))
+    assert first.deaths == 3
+    assert first.trace == again.trace
+    assert (first.deaths, first.regroups, first.lost) == (again.deaths, again.regroups, again.lost)
 
 
 def test_the_trace_shows_each_pass_where_and_when_it_was_made():
@@ -116,6 +243,12 @@ def test_bad_arguments():
         dasksor.simulate(GRID, b, workers=0)
     with pytest.raises(ValueError, match=r"loss must lie in \[0, 1\), got 1.0"):
         dasksor.simulate(GRID, b, loss=1.0)
+    with pytest.raises(ValueError, match="deaths must be an integer >= 0, got -1"):
+        dasksor.simulate(GRID, b, deaths=-1)
+    with pytest.raises(ValueError, match="absence must be a time >= 0, or inf for ever, got nan"):
+        dasksor.simulate(GRID, b, deaths=1, absence=float("nan"))
+    with pytest.raises(ValueError, match=r"deaths must be below 3, .* got 3: give fewer"):
+        dasksor.simulate(GRID, b, workers=5, blocks=3, deaths=3, absence=NEVER)
     with pytest.raises(TypeError, match="simulate needs A as a NumPy or scipy matrix"):
         dasksor.simulate(problems.poisson((4, 4), nblocks=2), np.ones(16))
 

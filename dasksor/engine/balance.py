@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from dasksor.engine.placement import Thread
 from dasksor.partition import Partition
+
+Thread = TypeVar("Thread", bound=Hashable)
 
 # Less work than this, in seconds, says little about the speed of a thread.
 LONG_ENOUGH = 0.02
@@ -15,7 +17,7 @@ LONG_ENOUGH = 0.02
 WORTH_IT = 1.25
 
 
-class Balance:
+class Balance(Generic[Thread]):
     """Speeds of threads, and the shares that follow.
 
     Parameters

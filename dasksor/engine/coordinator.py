@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 from functools import partial
+from operator import getitem
 
 import dask.array as da
 import numpy as np
@@ -25,9 +25,10 @@ from dasksor.engine.futures import raise_failures, results, settle
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement, Thread, moved
-from dasksor.engine.recall import Saved
+from dasksor.engine.recall import START
+from dasksor.engine.refuge import Refuge
 from dasksor.engine.roll import OTHER_CAUSES, Roll
-from dasksor.engine.tasks import HostReport, Savings
+from dasksor.engine.tasks import HostReport, answer_of, parts_saved
 from dasksor.engine.watch import Watch
 from dasksor.errors import SchedulerLostError, WorkersLostError
 from dasksor.messages import Command, Copy, Progress, Regroup, Stop
@@ -78,9 +79,10 @@ class Run:
         self._checkpoint, self._state = checkpoint, state
         self._began = time.monotonic() - (state.time if state else 0.0)
         self._roll = roll
-        self._balance = Balance(placement.partition, [f.entries for f in placement.facts])
-        # The ended watch whose hosts returned the snapshots to go back to.
-        self._refuge: Watch | None = None
+        self._balance: Balance[Thread] = Balance(
+            placement.partition, [f.entries for f in placement.facts]
+        )
+        self._refuge: Refuge[Watch] = Refuge()
         self._reports: list[HostReport] = []
         self._watches = 0
         self._wish_after = FIRST_WISH
@@ -92,8 +94,7 @@ class Run:
             outcome = self._serve(watch, as_dask)
             if outcome is not None:
                 return outcome
-            if self._monitor.recall.is_covered:
-                self._refuge = watch
+            self._refuge.consider(watch, self._monitor.recall)
             watch = self._roll.persist(self._handed_over)
 
     def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
@@ -119,7 +120,7 @@ class Run:
         try:
             check = partial(self._roll.check, threads)
             self._reports += watch.host_reports(self._roll.alive(), check)
-            return self._outcome(watch, check, as_dask) if isinstance(command, Stop) else None
+            return self._outcome(watch, command, as_dask) if isinstance(command, Stop) else None
         except OTHER_CAUSES:
             raise
         except Exception:
@@ -194,6 +195,7 @@ class Run:
             tells_copies=self._checkpoint is not None,
         )
         self.mailboxes = watch.mailboxes
+        self._monitor.recall.copied = any(buddy is not None for buddy in watch.buddies)
         return watch
 
     def _beginning(self) -> tuple[list[Future], int | None]:
@@ -225,35 +227,54 @@ class Run:
 
     def _way_back(self) -> tuple[list[Future], int | None]:
         """The parts of the safe snapshot, or the beginning when there is none, or no longer."""
-        recall, nblocks = self._monitor.recall, self.placement.partition.nblocks
-        parts: list[Future] = []
-        if self._monitor.course.history and self._refuge is not None:
-            alive = self._roll.alive()
-            parts = [
-                self._client.submit(
-                    _saved, future, p, sorted(recall.needed), workers=[address], pure=False
-                )
-                for p in range(nblocks)
-                for future, address in self._refuge.holders(p, alive)[:1]
-            ]
-        if len(parts) < nblocks:
+        recall, place, refuge = self._monitor.recall, self.placement, self._refuge.watch
+        returned = refuge.returned(self._roll.alive()) if refuge is not None else set()
+        sources = self._refuge.sources(recall, returned)
+        if refuge is None or not sources:
             return self._beginning()
+        needed = sorted(recall.needed)
+        parts = [
+            self._client.submit(
+                parts_saved,
+                refuge.futures[host],
+                p,
+                needed,
+                place.start[p] if START in needed else None,
+                workers=[refuge.placement.threads[host].address],
+                pure=False,
+            )
+            for p, host in enumerate(sources)
+        ]
         return parts, self._monitor.rewind()
 
-    def _outcome(self, watch: Watch, check: Callable[[], None], as_dask: bool) -> Outcome:
-        place, futures = watch.placement, watch.futures
+    def _outcome(self, watch: Watch, stop: Stop, as_dask: bool) -> Outcome:
+        place = watch.placement
+        if not watch.is_complete:
+            raise WorkersLostError("lost a worker before its last word")
+        futures = [
+            self._client.submit(
+                answer_of,
+                future,
+                place.blocks_of(host),
+                stop.keep,
+                workers=[place.threads[host].address],
+                pure=False,
+            )
+            for host, future in enumerate(watch.futures)
+        ]
+        check = partial(self._check, watch)
         if as_dask:
             settle(futures, check)
             parts = [
                 da.from_delayed(
-                    delayed(_part)(futures[place.owner[p]], p), (place.nrhs, size), np.float64
+                    delayed(getitem)(futures[place.owner[p]], p), (place.nrhs, size), np.float64
                 )
                 for p, size in enumerate(place.partition.sizes)
             ]
             x = da.concatenate(parts, axis=1)
         else:
             answers: dict[int, np.ndarray] = {}
-            for answer, _ in results(self._client, futures, check):
+            for answer in results(self._client, futures, check):
                 answers.update(answer)
             x = np.concatenate([answers[p] for p in range(place.partition.nblocks)], axis=1)
         swept = {p: Timings() for p in range(place.partition.nblocks)}
@@ -268,12 +289,3 @@ class Run:
             messages=sum(report.messages for report in self._reports),
             bytes_sent=sum(report.bytes_sent for report in self._reports),
         )
-
-
-def _part(result: tuple[dict[int, np.ndarray], HostReport], block: int) -> np.ndarray:
-    return result[0][block]
-
-
-def _saved(result: tuple[Savings, HostReport], block: int, epochs: list[int]) -> dict[int, Saved]:
-    savings, _ = result
-    return {epoch: savings[epoch][block] for epoch in epochs}

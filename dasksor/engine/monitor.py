@@ -123,7 +123,9 @@ class Monitor:
         self._pieces, self._judged = {}, self.recall.safe if self.course.history else -1
         self._pace = math.inf
         if not self._exact:
-            self._snapshot_after = self._mean_sweeps(self._versions) + 1
+            # Not after the last sweep, which nobody would ever go beyond.
+            soon = self._mean_sweeps(self._versions) + 1
+            self._snapshot_after = min(soon, self.course.limits.maxiter)
         return self.recall.safe
 
     def _memo(self, versions: dict[int, int]) -> _Memo:

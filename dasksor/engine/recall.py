@@ -33,14 +33,14 @@ class Recall:
         How many copies make a snapshot safe.
     copied : bool
         False where there is but one process, which takes all copies with it: every snapshot is as
-        safe as any.
+        safe as any. May change when blocks change hands.
     memo : object
         How the run stands at its start.
     """
 
     def __init__(self, nblocks: int, *, copied: bool, memo: Any) -> None:
         self.safe = START
-        self._nblocks, self._copied = nblocks, copied
+        self._nblocks, self.copied = nblocks, copied
         self._held: dict[int, set[int]] = {}
         # By epoch: how the run stood after it, and the best snapshot then.
         self._memos: dict[int, tuple[Any, int]] = {START: (memo, START)}
@@ -67,7 +67,7 @@ class Recall:
 
     def known(self, epoch: int) -> tuple[Any, int] | None:
         """How the run stood after snapshot ``epoch``, and the best one then, if remembered."""
-        return self._memos.get(epoch)
+        return None if epoch == START else self._memos.get(epoch)
 
     def adopt(self, epoch: int, memo: Any, best: int) -> None:
         """Take snapshot ``epoch`` of an earlier run as the safe one."""
@@ -75,8 +75,12 @@ class Recall:
         self._memos[epoch] = memo, best
 
     def disperse(self) -> None:
-        """Forget who keeps what: blocks go to other hosts, which make new copies."""
+        """Forget who keeps what: blocks go to other hosts, which make new copies.
+
+        They go on from the safe snapshot, and later ones are taken anew, under the same numbers.
+        """
         self._held = {}
+        self._memos = {e: memo for e, memo in self._memos.items() if e <= self.safe}
 
     def start_over(self) -> None:
         """Go back to the start: too many workers were lost at once."""
@@ -85,6 +89,9 @@ class Recall:
 
     def remember(self, epoch: int, memo: Any, best: int) -> None:
         """Keep how the run stood after snapshot ``epoch``, when ``best`` was the best one."""
+        if epoch == START:
+            # Blocks that begin anew have nothing measured: they have to measure the start again.
+            return
         self._memos[epoch] = memo, best
         self._settle(epoch)
 
@@ -105,4 +112,4 @@ class Recall:
     def _is_held(self, epoch: int) -> bool:
         # The start needs no copies: it is the user's.
         count = len(self._held.get(epoch, ()))
-        return not self._copied or epoch == START or count == self._nblocks
+        return not self.copied or epoch == START or count == self._nblocks

@@ -14,6 +14,7 @@ from dasksor.engine.host import Host
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Timings
 from dasksor.engine.recall import Saved
+from dasksor.engine.refuge import parts_needed
 from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
@@ -66,9 +67,8 @@ class HostReport:
     bytes_sent: int
 
 
-# What a host returns: the parts of one snapshot by block, or all it has, by epoch and block.
-Answer = dict[int, np.ndarray]
-Savings = dict[int, dict[int, Saved]]
+# What a host returns: the parts of snapshots that it has, by epoch and block, and its report.
+Returned = tuple[dict[int, dict[int, Saved]], HostReport]
 
 
 def run_host(
@@ -76,7 +76,7 @@ def run_host(
     rows: Sequence[Rows],
     rhs: Sequence[np.ndarray],
     start: Sequence[Any],
-) -> tuple[Answer | Savings, HostReport]:
+) -> Returned:
     """Sweep the blocks of one host until the monitor says stop.
 
     ``start`` has the unknowns of each block, or its saved parts by epoch where ``plan.epoch`` is
@@ -130,7 +130,7 @@ class _Shift:
 
     def work(
         self, rows: Sequence[Rows], rhs: Sequence[np.ndarray], start: Sequence[Any]
-    ) -> tuple[Answer | Savings, HostReport]:
+    ) -> Returned:
         plan, method = self._plan, self._plan.method
         if plan.epoch is None:
             blocks = method.blocks(plan.blocks, rows, plan.exchanges, rhs, start)
@@ -153,13 +153,10 @@ class _Shift:
                 self._idle_since = time.monotonic()
                 host.repeat()
                 self._told = {}
-        answer = host.savings() if isinstance(stop, Regroup) else self._answer(host, stop)
         mail = self._mail
         report = HostReport(host.timings, self._timings, mail.messages, mail.bytes_sent)
-        return answer, report
-
-    def _answer(self, host: Host, stop: Stop) -> Answer:
-        return {} if stop.keep is None else host.answer(stop.keep)
+        # Also at the end of the run: another host may die before it has returned its part.
+        return host.savings(), report
 
     def _await_first_order(self, host: Host) -> Stop | Regroup | None:
         """Nothing may be sent before every host's mailbox is open: the first order says so."""
@@ -224,3 +221,20 @@ class _Shift:
             raise TimeoutError(
                 f"no word from the monitor for {silence:.0f} s: the client is gone or cut off"
             )
+
+
+# What is asked of a host's result where it is.
+
+
+def answer_of(returned: Returned, blocks: list[int], epoch: int) -> dict[int, np.ndarray]:
+    """The parts of snapshot ``epoch`` of ``blocks``."""
+    savings, _ = returned
+    return {p: savings[epoch][p].x for p in blocks}
+
+
+def parts_saved(
+    returned: Returned, block: int, epochs: list[int], start: np.ndarray | None
+) -> dict[int, Saved]:
+    """What ``block`` needs to go on; see `parts_needed`."""
+    savings, _ = returned
+    return parts_needed(savings, block, epochs, start)

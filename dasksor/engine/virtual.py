@@ -1,99 +1,92 @@
-"""Hosts and monitor in virtual time: any schedule, with faults, replayed from a seed."""
+"""An asynchronous run in virtual time: any schedule, with faults, replayed from a seed.
+
+The counterpart of `dasksor.engine.coordinator`: a sequence of watches between which blocks change
+hands. Workers die and take with them what they know; those that return begin as new ones.
+"""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from dasksor.engine.balance import Balance
+from dasksor.engine.block import Block
 from dasksor.engine.conductor import Conductor
+from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.host import Host
 from dasksor.engine.monitor import Monitor
-from dasksor.mailbox.inbox import Inbox
-from dasksor.messages import Cycle, Order, Progress, Stop
+from dasksor.engine.outcome import Timings
+from dasksor.engine.recall import Saved
+from dasksor.engine.refuge import Refuge, buddies_of, parts_needed
+from dasksor.engine.shift import VirtualWatch, Worker
+from dasksor.engine.weather import Clock, Step
+from dasksor.messages import Command, Cycle, Order, Regroup, Stop
 
-MONITOR = -1
+# One death in so many comes together with the one before.
+TOGETHER = 0.25
 
-
-@dataclass(frozen=True)
-class Weather:
-    """How messages fare and how fast hosts are; times in the unit of the caller.
-
-    Attributes
-    ----------
-    latency : float
-        Mean time of a message on its way; half of it is fixed, half exponential.
-    loss, duplicates : float
-        Probabilities that a message between hosts, or to or from the monitor, vanishes or comes
-        twice. Repeats take latencies of their own, so messages overtake each other.
-    jitter : float
-        Mean of the exponential share of each pass, relative to the pass.
-    speed : tuple of float
-        For each host, passes per time relative to the others.
-    pause, paused : float, frozenset of int
-        Extra time after every pass of the hosts in ``paused``.
-    patience : float
-        Idle hosts repeat their slices, and the monitor its order, after this time.
-    """
-
-    latency: float
-    loss: float
-    duplicates: float
-    jitter: float
-    speed: tuple[float, ...]
-    pause: float
-    paused: frozenset[int]
-    patience: float
+# Blocks by number: as they begin, or from their saved parts and the snapshot to go on from.
+Make = Callable[[Sequence[int], Sequence[dict[int, Saved]], int | None], list[Block | CycleBlock]]
 
 
-class Step(NamedTuple):
-    """One piece of work in the trace of a run."""
-
-    host: int
-    block: int
-    begin: float
-    end: float
-    version: int
-
-
-@dataclass
 class VirtualRun:
     """One run in virtual time.
 
     Parameters
     ----------
-    hosts : sequence of Host
-    monitor : Monitor
+    monitor : Monitor or Conductor
+    make : callable
+        Makes blocks.
+    start : sequence of ndarray
+        The unknowns of each block at the start.
+    owner : sequence of int
+        The worker of each block at first.
     work : sequence of float
         Time of one pass over each block at speed 1.
-    weather : Weather
-    rng : numpy.random.Generator
-        Decides everything that is left to chance; the same seed gives the same run.
+    clock : Clock
+
+    Attributes
+    ----------
+    deaths, losses, moves, watches : int
+        Workers that died, how often blocks changed hands for it, or to spread them better, and
+        stretches without a change of hands.
     """
 
-    hosts: Sequence[Host]
-    monitor: Monitor | Conductor
-    work: Sequence[float]
-    weather: Weather
-    rng: np.random.Generator
-    now: float = 0.0
-    trace: list[Step] = field(default_factory=list)
-    messages: int = 0
-    bytes_sent: int = 0
-    lost: int = 0
-
-    def __post_init__(self) -> None:
-        self._events: list[tuple[float, int, int, Any]] = []
-        self._ticket = itertools.count()
-        self._owner = {p: h for h, host in enumerate(self.hosts) for p in host.blocks}
-        self._inboxes = [Inbox() for _ in self.hosts]
-        self._busy = [False] * len(self.hosts)
-        self._told: list[dict[int, int]] = [{} for _ in self.hosts]
+    def __init__(
+        self,
+        monitor: Monitor | Conductor,
+        make: Make,
+        start: Sequence[np.ndarray],
+        owner: Sequence[int],
+        work: Sequence[float],
+        balance: Balance[int],
+        clock: Clock,
+    ) -> None:
+        self.monitor, self.clock = monitor, clock
+        self.deaths = self.losses = self.moves = self.watches = 0
+        self.messages = self.bytes_sent = 0
+        self.trace: list[Step] = []
+        self.spent = [Timings() for _ in owner]
+        self._make, self._start, self._work = make, start, work
+        self._balance = balance
+        self._refuge: Refuge[VirtualWatch] = Refuge()
+        self._workers = [Worker(number) for number in range(max(owner) + 1)]
+        self._is_mortal = clock.weather.deaths > 0
+        self._ending: Command | None = None
+        self._nobody_is_there = False
         self._spoken = 0.0
+        self._safe = monitor.recall.safe
+        self._answer: dict[int, np.ndarray] | None = None
+        self._begin(tuple(self._workers), owner, [], None)
+
+    @property
+    def workers(self) -> int:
+        """How many workers had blocks last."""
+        return len(self._watch.workers)
 
     def run(self, longest: float) -> dict[int, np.ndarray]:
         """Run until the monitor stops it; the blocks' parts of the snapshot to keep.
@@ -103,110 +96,144 @@ class VirtualRun:
         RuntimeError
             Nothing more can happen, or virtual time goes beyond ``longest``, before it stops.
         """
-        self._command(self.monitor.order)
-        for host in range(len(self.hosts)):
-            self._at(self.weather.patience, host, None)
-        self._at(self.weather.patience, MONITOR, None)
-        while self._events and self.now <= longest:
-            self.now, _, to, message = heapq.heappop(self._events)
-            if to == MONITOR:
-                stop = self._monitor_hears(message)
-                if stop is not None and stop.keep is not None:
-                    # Stopping is the driver's business and never lost: the snapshot is there.
-                    return {p: y for h in self.hosts for p, y in h.answer(stop.keep).items()}
-            elif isinstance(message, Step):
-                self._finish(to, message)
-            else:
-                self._host_hears(to, message)
-        raise RuntimeError(f"no verdict by virtual time {self.now:g}: a deadlock, or too slow")
-
-    def _at(self, delay: float, to: int, what: Any) -> None:
-        heapq.heappush(self._events, (self.now + delay, next(self._ticket), to, what))
-
-    def _send(self, to: int, message: Any) -> None:
-        weather = self.weather
-        copies = 1 + (self.rng.random() < weather.duplicates)
-        for _ in range(copies):
-            if self.rng.random() < weather.loss:
-                self.lost += 1
-                continue
-            delay = weather.latency * (0.5 + 0.5 * self.rng.exponential())
-            self._at(delay, to, message)
-
-    def _command(self, order: Order | Cycle) -> None:
-        self._spoken = self.now
-        for host in range(len(self.hosts)):
-            self._send(host, order)
+        clock = self.clock
+        clock.at(clock.weather.patience, self._look_after)
+        if self._is_mortal:
+            clock.soon(clock.weather.between, self._die)
+        while self._answer is None and clock.now <= longest and clock.tick():
+            pass
+        if self._answer is None:
+            raise RuntimeError(f"no verdict by virtual time {clock.now:g}: a deadlock, or too slow")
+        return self._answer
 
     # Monitor
 
-    def _monitor_hears(self, report: Any) -> Stop | None:
-        if report is None:
-            self._at(self.weather.patience, MONITOR, None)
-            if self.now - self._spoken >= self.weather.patience:
-                self._command(self.monitor.order)
-            command: Any = self.monitor.tick(self.now)
-        else:
-            command = self.monitor.receive(report, self.now)
-        if isinstance(command, Order | Cycle):
-            self._command(command)
-            return None
-        return command
-
-    # Hosts
-
-    def _host_hears(self, h: int, message: Any) -> None:
-        if message is not None:
-            self._inboxes[h].put([message])
-        else:
-            self._at(self.weather.patience, h, None)
-            if not self._busy[h]:
-                self.hosts[h].repeat()
-                self._told[h] = {}
-                self._post(h)
-                self._report(h)
-        self._work(h)
-
-    def _work(self, h: int) -> None:
-        """Begin the next piece of work of an idle host, if there is any."""
-        if self._busy[h]:
+    def hear(self, watch: int, report: Any) -> None:
+        """Pass a report to the monitor; those of watches that have ended are refused."""
+        if watch != self._watch.number or self._ending is not None:
             return
-        host = self.hosts[h]
-        for message in self._inboxes[h].take():
-            host.receive(message)
-        before = host.versions
-        if not host.step():
-            self._post(h)
+        self._obey(self.monitor.receive(report, self.clock.now))
+        recall = self.monitor.recall
+        if self._is_mortal and self._ending is None and recall.safe != self._safe:
+            # Just now hardly any sweeps would be lost.
+            self._safe = recall.safe
+            if recall.is_covered and self._could_be_faster():
+                self.moves += 1
+                self._end(Regroup())
+
+    def _look_after(self) -> None:
+        self.clock.at(self.clock.weather.patience, self._look_after)
+        if self._ending is None:
+            if self.clock.now - self._spoken >= self.clock.weather.patience:
+                self._obey(self.monitor.order)
+            self._obey(self.monitor.tick(self.clock.now))
+
+    def _obey(self, command: Order | Cycle | Stop | None) -> None:
+        if isinstance(command, Stop):
+            self._end(command)
+        elif command is not None:
+            self._spoken = self.clock.now
+            self._watch.tell(command)
+
+    def _could_be_faster(self) -> bool:
+        numbers = [worker.number for worker in self._watch.workers]
+        alive = [worker.number for worker in self._workers if worker.alive]
+        return bool(alive) and self._balance.is_worth_changing(numbers, self._watch.owner, alive)
+
+    # Change of hands
+
+    def _begin(
+        self,
+        workers: Sequence[Worker],
+        owner: Sequence[int],
+        saved: Sequence[dict[int, Saved]],
+        epoch: int | None,
+    ) -> None:
+        # Each worker is a process of its own.
+        processes = [worker.number if self._is_mortal else 0 for worker in workers]
+        hosts = []
+        for h, buddy in enumerate(buddies_of(processes)):
+            numbers = [p for p, owned_by in enumerate(owner) if owned_by == h]
+            blocks = self._make(numbers, [saved[p] for p in numbers] if saved else [], epoch)
+            hosts.append(Host(blocks, h, buddy))
+        self.watches += 1
+        self.monitor.recall.copied = any(host.buddy is not None for host in hosts)
+        self._ending, self._safe = None, self.monitor.recall.safe
+        self._watch = VirtualWatch(self.watches, hosts, workers, self.clock, self._work, self)
+        self._obey(self.monitor.order)
+
+    def _end(self, command: Stop | Regroup) -> None:
+        """End the watch; until the hosts have heard of it they work on, and may die."""
+        self._ending = command
+        if self._is_mortal:
+            self.clock.soon(self.clock.weather.notice, self._conclude)
+        else:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        watch, stop = self._watch, self._ending
+        watch.end()
+        for shift in watch.shifts:
+            for p, timings in shift.host.timings.items():
+                self.spent[p].add(timings)
+        if isinstance(stop, Stop):
+            assert stop.keep is not None
+            if watch.is_whole:
+                kept = enumerate(watch.owner)
+                self._answer = {p: watch.savings[h][stop.keep][p].x for p, h in kept}
+                return
+            self.losses += 1
+        self._refuge.consider(watch, self.monitor.recall)
+        self._regroup()
+
+    def _regroup(self) -> None:
+        alive = [worker.number for worker in self._workers if worker.alive]
+        self._nobody_is_there = not alive
+        if alive:
+            numbers, owner = self._balance.shared(alive)
+            workers = [self._workers[number] for number in numbers]
+            self.clock.soon(self.clock.weather.notice, partial(self._resume, workers, owner))
+
+    def _resume(self, workers: Sequence[Worker], owner: Sequence[int]) -> None:
+        if not all(worker.alive for worker in workers):
+            self._regroup()
             return
-        self._busy[h] = True
-        p = host.at_work
-        seconds = self.work[p] / self.weather.speed[h]
-        seconds *= 1.0 + self.weather.jitter * self.rng.exponential()
-        if h in self.weather.paused and host.blocks[p].version > before[p]:
-            seconds += self.weather.pause
-        done = Step(h, p, self.now, self.now + seconds, host.blocks[p].version)
-        self._at(seconds, h, done)
+        recall, refuge = self.monitor.recall, self._refuge.watch
+        sources = self._refuge.sources(recall, refuge.returned) if refuge is not None else []
+        if refuge is None or not sources:
+            recall.start_over()
+            self.monitor.rewind()
+            self._begin(workers, owner, [], None)
+            return
+        saved = [
+            parts_needed(refuge.savings[h], p, recall.needed, self._start[p])
+            for p, h in enumerate(sources)
+        ]
+        self._begin(workers, owner, saved, self.monitor.rewind())
 
-    def _finish(self, h: int, done: Step) -> None:
-        self.trace.append(done)
-        self._busy[h] = False
-        self._post(h)
-        self._report(h)
-        self._work(h)
+    # Life and death
 
-    def _post(self, h: int) -> None:
-        host = self.hosts[h]
-        outgoing, host.outgoing = host.outgoing, []
-        for message in outgoing:
-            self.messages += 1
-            self.bytes_sent += message.values.nbytes
-            self._send(self._owner[message.target], message)
-        reports, host.reports = host.reports, []
-        for report in reports:
-            self._send(MONITOR, report)
+    def _die(self) -> None:
+        clock, weather = self.clock, self.clock.weather
+        alive = [worker for worker in self._workers if worker.alive]
+        if alive:
+            worker = alive[clock.rng.integers(len(alive))]
+            worker.alive = False
+            self.deaths += 1
+            clock.soon(weather.notice, partial(self._notice, self._watch.number))
+            if math.isfinite(weather.absence):
+                clock.soon(weather.absence, partial(self._return, worker.number))
+        if self.deaths < weather.deaths:
+            together = alive and clock.rng.random() < TOGETHER
+            clock.soon(0.0 if together else weather.between, self._die)
 
-    def _report(self, h: int) -> None:
-        versions = self.hosts[h].versions
-        if versions != self._told[h]:
-            self._told[h] = versions
-            self._send(MONITOR, Progress(h, versions))
+    def _notice(self, watch: int) -> None:
+        missing = watch == self._watch.number and not self._watch.is_whole
+        if missing and self._ending is None:
+            self.losses += 1
+            self._end(Regroup())
+
+    def _return(self, number: int) -> None:
+        self._workers[number] = Worker(number)
+        if self._nobody_is_there:
+            self._regroup()

@@ -15,9 +15,10 @@ from dasksor import config
 from dasksor.engine.futures import raise_failures, results
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Placement
+from dasksor.engine.refuge import buddies_of
 from dasksor.engine.tasks import HostPlan, HostReport, run_host
 from dasksor.mailbox.line import Line
-from dasksor.mailbox.routes import Site, routes_from
+from dasksor.mailbox.routes import routes_from
 from dasksor.mailbox.variables import VariablesMailbox
 from dasksor.messages import Command, Hello
 
@@ -63,7 +64,7 @@ class Watch:
         sites = [placement.sites[thread.address] for thread in placement.threads]
         self._sites = sites
         self.routes = [routes_from(here, sites, mailbox) for here in sites]
-        self.buddies = [_buddy(host, sites) for host in range(len(sites))]
+        self.buddies = buddies_of([site[:2] for site in sites])
         self._method, self._epoch, self._tells_copies = method, epoch, tells_copies
         self._start = start
         self._abandoned = False
@@ -76,6 +77,11 @@ class Watch:
         loop = client.loop.asyncio_loop  # type: ignore[union-attr]
         # Not a method of ours: line and watch would keep each other, and the futures with them.
         self._line = Line(client.scheduler, loop, self._reports, _into(self._inbox))
+
+    @property
+    def owner(self) -> list[int]:
+        """The host of each block."""
+        return self.placement.owner
 
     @property
     def mailboxes(self) -> list[str]:
@@ -111,6 +117,11 @@ class Watch:
 
     # After the end
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every host has returned its result."""
+        return all(future.status == "finished" for future in self.futures)
+
     def host_reports(self, alive: set[str], check: Callable[[], None]) -> list[HostReport]:
         """What the hosts on workers ``alive`` say of their work; ``check`` as for `settle`."""
         reports = [
@@ -120,12 +131,14 @@ class Watch:
         ]
         return results(self._client, reports, check)
 
-    def holders(self, block: int, alive: set[str]) -> list[tuple[Future, str]]:
-        """The results of hosts that kept ``block``, with their workers, if those are ``alive``."""
-        owner = self.placement.owner[block]
-        hosts = [host for host in (owner, self.buddies[owner]) if host is not None]
-        kept = [(self.futures[host], self.placement.threads[host].address) for host in hosts]
-        return [(f, address) for f, address in kept if address in alive and f.status == "finished"]
+    def returned(self, alive: set[str]) -> set[int]:
+        """The hosts whose results are there, if the workers that are ``alive`` have them."""
+        threads = self.placement.threads
+        return {
+            host
+            for host, future in enumerate(self.futures)
+            if future.status == "finished" and threads[host].address in alive
+        }
 
     def tell(self, command: Command) -> None:
         for name in self._orders:
@@ -215,13 +228,3 @@ def _into(inbox: queue.SimpleQueue[Any]) -> Callable[[list[Any]], None]:
             inbox.put(message)
 
     return take
-
-
-def _buddy(host: int, sites: list[Site]) -> int | None:
-    """The next host in another process, or None where there is but one process."""
-    here, count = sites[host], len(sites)
-    for step in range(1, count):
-        there = (host + step) % count
-        if sites[there][:2] != here[:2]:
-            return there
-    return None

@@ -3,10 +3,12 @@
     python examples/benchmarks/schedules.py [COUNT [FIRST]]
 
 Draws COUNT runs in virtual time: matrices, blocks, hosts, speeds, latencies, staleness; messages
-that are lost, late, doubled and overtaken. Every answer is audited; exact sweeps are compared bit
-for bit with sequential ones. The number of a failing schedule replays it.
+that are lost, late, doubled and overtaken; workers that die and return, or do not. Every answer is
+audited; exact sweeps are compared bit for bit with sequential ones. The number of a failing
+schedule replays it.
 """
 
+import math
 import random
 import sys
 import time
@@ -24,6 +26,8 @@ MATRICES = {
     "pagerank": problems.pagerank(problems.random_graph(120, 4.0))[0],
 }
 RTOL = 1e-4
+# What decides the sweeps of an exact run.
+CUT = ("blocks", "sweep")
 
 
 def draw(number):
@@ -42,36 +46,55 @@ def draw(number):
         "sweep": rng.choice(["forward", "backward", "symmetric"]),
         "seed": number,
     }
-    return rng.choice(sorted(MATRICES)), rng.choice([0, 0, 1, 4, None]), weather
+    name, staleness = rng.choice(sorted(MATRICES)), rng.choice([0, 0, 1, 4, None])
+    # Who has no block does not count.
+    hosts = min(weather["workers"], weather["blocks"])
+    absence = rng.choice([0.5, 10.0, 100.0, math.inf])
+    most = hosts - 1 if absence == math.inf else 6
+    weather |= {"absence": absence, "deaths": rng.randint(0, most)}
+    plain = staleness is None and rng.random() < 0.5
+    return name, {"staleness": staleness, "accelerate": None if plain else "auto"}, weather
 
 
-def check(number):
-    """Run schedule ``number``; its ending, or the reason why it is wrong."""
-    name, staleness, weather = draw(number)
+def check(number, faults):
+    """Run schedule ``number``, counting its ``faults``; its ending, or why it is wrong."""
+    name, method, weather = draw(number)
     A = MATRICES[name]
     b = np.ones(A.shape[0])
-    result = dasksor.simulate(A, b, staleness=staleness, rtol=RTOL, **weather).result
+    run = dasksor.simulate(A, b, rtol=RTOL, **method, **weather)
+    result = run.result
     audit = float(np.linalg.norm(b - A @ result.x))
     assert abs(audit - result.residual_norm) <= 1e-9 * np.linalg.norm(b), "a false residual"
     assert result.success == (audit <= RTOL * np.linalg.norm(b)), "a false convergence"
-    if staleness == 0:
-        count = {"rtol": 0.0, "maxiter": 3, "omega": 1.1, "sweep": weather["sweep"]}
-        exact = dasksor.simulate(A, b, staleness=0, **(weather | count)).result
+    runs = [run]
+    if method["staleness"] == 0:
+        count = {"rtol": 0.0, "maxiter": 3 + number % 40, "omega": 1.1, "sweep": weather["sweep"]}
+        exact = dasksor.simulate(A, b, staleness=0, **(weather | count))
         alone = dasksor.solve(A, b, mode="sequential", **count)
-        assert np.array_equal(exact.x, alone.x), "not the sequential sweeps"
-    return f"staleness {staleness}", result.status.name.lower()
+        assert np.array_equal(exact.result.x, alone.x), "not the sequential sweeps"
+        calm = dasksor.simulate(A, b, staleness=0, rtol=RTOL, **{k: weather[k] for k in CUT})
+        assert np.array_equal(result.x, calm.result.x), "not the sweeps of a calm run"
+        runs.append(exact)
+    for made in runs:
+        faults["messages lost"] += made.lost
+        faults["deaths"] += made.deaths
+        faults["changes of hands"] += made.regroups
+        faults["of them for losses"] += made.result.losses
+    how = "cg" if result.accelerate else f"staleness {method['staleness']}"
+    return how, result.status.name.lower()
 
 
 def main(count=10_000, first=0):
-    endings, failures, began = Counter(), [], time.perf_counter()
+    endings, faults, failures, began = Counter(), Counter(), [], time.perf_counter()
     for number in range(first, first + count):
         try:
-            endings[check(number)] += 1
-        except (AssertionError, RuntimeError) as error:
+            endings[check(number, faults)] += 1
+        except Exception as error:
             failures.append(number)
-            print(f"schedule {number}: {error}", flush=True)
+            print(f"schedule {number}: {type(error).__name__}: {error}", flush=True)
     for (staleness, status), many in sorted(endings.items()):
         print(f"{staleness:16}{status:12}{many:>7}")
+    print(", ".join(f"{many} {what}" for what, many in faults.items()))
     seconds = time.perf_counter() - began
     print(f"{count} schedules, {len(failures)} failures, {seconds:.0f} s")
     return bool(failures)
