@@ -14,7 +14,7 @@ from dasksor.engine.course import Course, Limits
 from dasksor.engine.method import Method
 from dasksor.engine.virtual import VirtualRun, Weather
 from dasksor.omega import Given, optimal
-from dasksor.planning import asynchronous, synchronous
+from dasksor.planning import asynchronous, calibrate, picture, synchronous
 from dasksor.planning.chain import chain
 from dasksor.planning.layout import Layout
 from dasksor.planning.machine import Link, Rate
@@ -35,12 +35,12 @@ def flat(seconds):
 
 
 def machine(**changes):
-    costs = dict(
+    made = Machine(
         cores=4, sweep=flat(2e-9), product=flat(1.5e-9), vectors=2e-8, work=5e-5, post=1e-4,
         near=Link(1e-4, 1e9), far=Link(5e-4, 5e8), line=Link(1e-3, 5e8), report=1e-4,
         coarse=3e-7, hop=6e-3, task=1e-3,
     )  # fmt: skip
-    return Machine(**(costs | changes))
+    return made.replace(**changes)
 
 
 def free_of_charge(**changes):
@@ -289,7 +289,7 @@ def test_incomplete_costs(tmp_path):
         Machine.load(tmp_path / "m.json")
 
 
-def test_calibrating_takes_two_workers(threads):
+def test_calibrating_takes_two_workers():
     class One:
         def nthreads(self):
             return {"tcp://here": 1}
@@ -298,7 +298,9 @@ def test_calibrating_takes_two_workers(threads):
         dasksor.calibrate(One())
 
 
-def test_calibration_finds_costs(processes, tidy):
+def test_calibration_finds_costs(processes, tidy, monkeypatch):
+    for name, value in (("REPEATS", 1), ("GRIDS", (20, 40)), ("WIDE", (2, 2000))):
+        monkeypatch.setattr(calibrate, name, value)
     found = dasksor.calibrate(processes)
     assert Machine.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert min(found.sweep.alone) > 0.0
@@ -343,6 +345,14 @@ def test_a_page_needs_no_network(tmp_path):
     assert "total asynchrony, plain" in page
     with pytest.raises(ValueError, match=r"a plot is .html or .png, got plan.pdf"):
         plan().plot(tmp_path / "plan.pdf")
+
+
+def test_a_picture_needs_a_browser(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture.shutil, "which", lambda name: None)
+    with pytest.raises(
+        RuntimeError, match=r"needs Chromium to draw p.png: install it, or use .html"
+    ):
+        plan().plot(tmp_path / "p.png")
 
 
 def run(*words):
