@@ -374,6 +374,8 @@ def test_the_command_prints_writes_and_draws(costs, tmp_path):
     found = json.loads(run(*words, "--json", "--mode", "cg").output)
     assert found["shape"] == [300, 200]
     assert [row["workers"] for row in found["rows"]] == [2, 16]
+    roomy = json.loads(run(*words, "--json", "--mode", "exact", "--cores", 16).output)
+    assert roomy["machine"]["cores"] == 16
     again = run("--shape", 300, "--shape", 200, *words[3:], "--json", "--mode", "cg")
     assert json.loads(again.output) == found
 
@@ -386,6 +388,7 @@ def test_the_command_prints_writes_and_draws(costs, tmp_path):
         (("--shape", 4, 4, "--workers", "0"), "workers must be numbers of at least 1, got [0]"),
         (("--shape", 4), "shape must have 2 or 3 positive lengths, got (4,)"),
         (("--shape", 4, 4, "--calibrate", "x.json"), "contradict each other: give one"),
+        (("--shape", 4, 4, "--cores", 0), "cores must be at least 1, got 0"),
         (("--shape", 4, 4, "--plot", "x.gif"), "a plot is .html or .png, got x.gif"),
     ],
 )

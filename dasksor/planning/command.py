@@ -48,6 +48,7 @@ class _Grid(click.Command):
 @click.option("--rtol", type=float, default=1e-8, show_default=True)
 @click.option("--omega", type=click.Choice(OMEGAS), default="auto", show_default=True)
 @click.option("--machine", type=FILE, help="Costs as --calibrate wrote them; else measured now.")
+@click.option("--cores", type=int, help="Workers on a node, if not as many as cores here.")
 @click.option("--calibrate", "measure", type=FILE, help="Measure this machine and write it here.")
 @click.option("--plot", type=FILE, help="Draw speedup over workers: .html, or .png with Chromium.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
@@ -58,6 +59,7 @@ def plan(
     rtol: float,
     omega: str,
     machine: Path | None,
+    cores: int | None,
     measure: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -73,6 +75,8 @@ def plan(
         raise click.UsageError("--machine and --calibrate contradict each other: give one")
     try:
         costs = calibrate() if machine is None else Machine.load(machine)
+        if cores is not None:
+            costs = costs.replace(cores=cores)
         if measure is not None:
             costs.save(measure)
         if not shape:
