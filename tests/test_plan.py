@@ -36,7 +36,7 @@ def flat(seconds):
 
 def machine(**changes):
     made = Machine(
-        cores=4, sweep=flat(2e-9), product=flat(1.5e-9), vectors=2e-8, work=5e-5, post=1e-4,
+        cores=4, sweep=flat(2e-9), product=flat(1.5e-9), vectors=flat(2e-8), work=5e-5, post=1e-4,
         near=Link(1e-4, 1e9), far=Link(5e-4, 5e8), line=Link(1e-3, 5e8), report=1e-4,
         coarse=3e-7, hop=6e-3, task=1e-3,
     )  # fmt: skip
@@ -45,7 +45,8 @@ def machine(**changes):
 
 def free_of_charge(**changes):
     """Nothing costs anything but arithmetic."""
-    nothing = dict.fromkeys(("work", "post", "report", "coarse", "hop", "task", "vectors"), 0.0)
+    nothing: dict = dict.fromkeys(("work", "post", "report", "coarse", "hop", "task"), 0.0)
+    nothing["vectors"] = flat(0.0)
     return machine(near=NOWHERE, far=NOWHERE, line=NOWHERE, **(nothing | changes))
 
 
@@ -299,7 +300,12 @@ def test_calibrating_takes_two_workers():
 
 
 def test_calibration_finds_costs(processes, tidy, monkeypatch):
-    for name, value in (("REPEATS", 1), ("GRIDS", (20, 40)), ("WIDE", (2, 2000))):
+    for name, value in (
+        ("REPEATS", 1),
+        ("GRIDS", (20, 40)),
+        ("CYCLE_GRIDS", (20, 40)),
+        ("WIDE", (2, 2000)),
+    ):
         monkeypatch.setattr(calibrate, name, value)
     found = dasksor.calibrate(processes)
     assert Machine.from_dict(json.loads(json.dumps(found.to_dict()))) == found

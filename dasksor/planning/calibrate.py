@@ -32,6 +32,7 @@ from dasksor.solve import solve
 
 # Square grids: a tenth of a megabyte and more than any core's own cache.
 GRIDS = (40, 160, 400, 1000)
+CYCLE_GRIDS = (150, 700)
 SECONDS = 0.1
 # A grid of a few points: sweeps of its blocks are nothing but messages and the loop around them.
 TINY, WIDE = (16, 8), (2, 60_000)
@@ -63,7 +64,7 @@ def calibrate(client: Client | None = None) -> Machine:
     """
     with _two_workers(client) as client:
         sweep, product = _rates(client)
-        vectors, coarse = _cycle_costs()
+        vectors, coarse = _cycle_rates(client)
         free = Link(0.0, 1e30)
         machine = Machine(
             cores=available_cores(), sweep=sweep, product=product, vectors=vectors,
@@ -166,12 +167,27 @@ def _typical(job: Callable[[], object]) -> float:
     return statistics.median(seconds)
 
 
-def _cycle_costs() -> tuple[float, float]:
+def _cycle_rates(client: Client) -> tuple[Rate, float]:
+    """Seconds per unknown of the vectors of a cycle, and per aggregate of the monitor's step."""
+    addresses = sorted(client.nthreads())[:2]
+    found = []
+    for lines in CYCLE_GRIDS:
+        for used in (addresses[:1], addresses):
+            futures = [client.submit(_time_cycle, lines, workers=[a], pure=False) for a in used]
+            found.append(np.mean(client.gather(futures), axis=0))
+    stencils = [Stencil((lines, lines)) for lines in CYCLE_GRIDS]
+    sizes = tuple(bytes_of(s.n, s.entries) for s in stencils)
+    alone = tuple(float(costs[0]) for costs in found[::2])
+    together = tuple(float(max(a[0], t[0])) for a, t in zip(found[::2], found[1::2], strict=True))
+    return Rate(sizes, alone, together), min(float(costs[1]) for costs in found)
+
+
+def _time_cycle(lines: int) -> tuple[float, float]:
     """Seconds per unknown of a cycle without its passes and its product; per aggregate of a step.
 
-    One host and the monitor of an accelerated run, in turn in this thread.
+    One host and the monitor of an accelerated run, in turn in one thread.
     """
-    matrix = problems.poisson((400, 400))
+    matrix = problems.poisson((lines, lines))
     n, nblocks, cycles = matrix.shape[0], 2, 12
     partition = Partition.even(n, nblocks)
     rows = [prepare_rows(matrix[i:j], i) for i, j in partition.ranges]

@@ -53,7 +53,8 @@ class Layout:
         """Seconds of arithmetic in one residual of a block, with what else a cycle needs."""
         seconds = self._entries * self.machine.product.at(self._bytes, self._busy)
         if self.accelerated:
-            seconds += self.machine.vectors * self.stencil.n / self.blocks
+            rate = self.machine.vectors.at(self._bytes, self._busy)
+            seconds += rate * self.stencil.n / self.blocks
         return seconds
 
     @property

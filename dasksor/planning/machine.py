@@ -14,14 +14,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds per stored entry of a pass, by the bytes that a core goes through again and again.
+    """Seconds of work per item, by the bytes of matrix that a core goes through again and again.
 
     Attributes
     ----------
     sizes : tuple of float
         Bytes, ascending.
     alone, together : tuple of float
-        Seconds per entry at each size, on one core while the others rest, and on each while all
+        Seconds per item at each size, on one core while the others rest, and on each while all
         cores of a node work: they share caches and memory. Between sizes, and outside, as nearest
         in the logarithm of the size.
     """
@@ -38,7 +38,7 @@ class Rate:
             )
 
     def at(self, size: float, busy: float) -> float:
-        """Seconds per entry with ``busy`` of the other cores at work, a share in [0, 1]."""
+        """Seconds per item with ``busy`` of the other cores at work, a share in [0, 1]."""
         where = math.log(max(size, 1.0)), np.log(self.sizes)
         alone, together = np.interp(*where, self.alone), np.interp(*where, self.together)
         return float(alone + busy * (together - alone))
@@ -65,7 +65,7 @@ class Machine:
         Worker threads on a node.
     sweep, product : Rate
         Seconds per stored entry of a pass, and of a residual.
-    vectors : float
+    vectors : Rate
         Seconds per unknown of what else a host does in a cycle of conjugate gradients.
     work : float
         Seconds that a host spends on a piece of work, a pass say, besides its arithmetic.
@@ -88,7 +88,7 @@ class Machine:
     cores: int
     sweep: Rate
     product: Rate
-    vectors: float
+    vectors: Rate
     work: float
     post: float
     near: Link
@@ -102,7 +102,7 @@ class Machine:
     def __post_init__(self) -> None:
         if self.cores < 1:
             raise ValueError(f"cores must be at least 1, got {self.cores}")
-        for name in ("vectors", "work", "post", "report", "coarse", "hop", "task"):
+        for name in ("work", "post", "report", "coarse", "hop", "task"):
             if not getattr(self, name) >= 0.0:
                 raise ValueError(f"{name} must be 0 seconds or more, got {getattr(self, name)}")
         for name in ("near", "far", "line"):
@@ -137,7 +137,7 @@ class Machine:
                 f"{', '.join(sorted(set(costs) - names)) or 'none'}"
             )
         made: dict[str, Any] = dict(costs)
-        for name in ("sweep", "product"):
+        for name in ("sweep", "product", "vectors"):
             made[name] = Rate(**{k: tuple(v) for k, v in costs[name].items()})
         for name in ("near", "far", "line"):
             made[name] = Link(**costs[name])
