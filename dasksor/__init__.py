@@ -5,6 +5,9 @@ from dasksor.engine.course import Measurement
 from dasksor.errors import BlockError, NotConverged, SchedulerLostError
 from dasksor.files import read, read_vector
 from dasksor.lazy import sweep
+from dasksor.planning.calibrate import calibrate
+from dasksor.planning.machine import Machine
+from dasksor.planning.plan import Plan, plan
 from dasksor.result import Result
 from dasksor.resume import resume
 from dasksor.simulate import Simulation, simulate
@@ -20,13 +23,17 @@ __version__ = "0.1.0"
 __all__ = [
     "BlockError",
     "LinearSystem",
+    "Machine",
     "Measurement",
     "NotConverged",
+    "Plan",
     "Result",
     "SchedulerLostError",
     "Simulation",
     "Status",
+    "calibrate",
     "from_blocks",
+    "plan",
     "problems",
     "read",
     "read_vector",

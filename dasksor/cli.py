@@ -1,4 +1,4 @@
-"""The command line: ``dasksor demo``, ``dasksor solve``, ``dasksor info``."""
+"""The command line: ``dasksor demo``, ``dasksor solve``, ``dasksor info``, ``dasksor plan``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console
 import dasksor
 from dasksor import demo as demonstration
 from dasksor.options import AUTO, MODES
+from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
 from dasksor.progress import Watch
 from dasksor.result import Result
@@ -161,6 +162,9 @@ def info(matrix: Path, as_json: bool) -> None:
     width = max(map(len, facts))
     for name, text in facts.items():
         click.echo(f"{name:<{width}}  {text}")
+
+
+main.add_command(plan)
 
 
 # Helpers
