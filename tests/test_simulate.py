@@ -1,5 +1,6 @@
 """Runs in virtual time: every schedule and every fault, from a seed."""
 
+import random
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 import dasksor
 from dasksor import Status, problems
+from dasksor.engine.monitor import Monitor
+from dasksor.engine.virtual import VirtualRun
 
 GRID = problems.poisson((11, 13))
 UPWIND = problems.convection_diffusion((9, 10))
@@ -77,9 +80,11 @@ def mortals(draw):
 
 
 def audited(A, b, result):
-    """The residual norm, measured once more."""
+    """The residual norm, measured once more; nothing undone is left in the history."""
     audit = float(np.linalg.norm(b - A @ result.x))
     assert audit == pytest.approx(result.residual_norm, rel=1e-9, abs=1e-9 * np.linalg.norm(b))
+    sweeps = [measurement.sweeps for measurement in result.history]
+    assert sweeps == sorted(sweeps)
     return audit
 
 
@@ -159,6 +164,57 @@ def test_deaths_occur_and_cost_work():
     assert all(len(run.trace) > len(calm.trace) for run in found)
     # Some have gone back to a safe snapshot, others to the start.
     assert min(len(run.trace) for run in found) < 1.5 * len(calm.trace)
+
+
+def test_one_death_costs_the_sweeps_since_the_safe_snapshot_only():
+    options = {"staleness": 0, "workers": 4, "omega": 1.5, "rtol": 0.0, "maxiter": 200}
+    runs = [dasksor.simulate(GRID, np.ones(143), deaths=1, seed=k, **options) for k in range(20)]
+    beginnings = [
+        sum(step.block == 0 and step.version == 1 for step in run.trace)
+        for run in runs
+        if run.result.losses
+    ]
+    # Some die before there is a safe snapshot.
+    assert len(beginnings) >= 15
+    assert beginnings.count(1) > 0.5 * len(beginnings)
+
+
+def test_many_deaths_in_quick_succession():
+    b = np.cos(np.arange(36))
+    for seed in range(120):
+        rng = random.Random(seed)
+        A = rng.choice([problems.poisson((6, 6)), problems.convection_diffusion((6, 6))])
+        result = dasksor.simulate(
+            A, b, staleness=rng.choice([1, 2, None]), accelerate=None, rtol=1e-13, blocks=4,
+            omega=rng.choice([1.0, 1.7, 1.9]), maxiter=rng.choice([20, 50]), seed=seed,
+            workers=rng.randint(2, 4), latency=rng.choice([0.1, 2.0, 8.0]), jitter=3.0,
+            loss=rng.choice([0.0, 0.3]), duplicates=0.3, deaths=12,
+            absence=rng.choice([1.0, 20.0]),
+        ).result  # fmt: skip
+        audited(A, b, result)
+
+
+def test_reports_of_a_watch_that_has_ended_are_refused(monkeypatch):
+    come, heard = [], []
+    hear, receive = VirtualRun.hear, Monitor.receive
+
+    def come_in(run, watch, report):
+        come.append(watch == run._watch.number)
+        hear(run, watch, report)
+
+    def take(monitor, report, now):
+        heard.append(come[-1])
+        return receive(monitor, report, now)
+
+    monkeypatch.setattr(VirtualRun, "hear", come_in)
+    monkeypatch.setattr(Monitor, "receive", take)
+    for seed in range(5):
+        run = dasksor.simulate(
+            GRID, np.ones(143), staleness=0, deaths=5, latency=8.0, duplicates=0.3, seed=seed
+        )
+        assert run.result.success
+    assert all(heard)
+    assert not all(come)
 
 
 def test_blocks_move_to_those_that_are_left_and_back_to_those_that_return():
