@@ -12,7 +12,8 @@ from dasksor import Machine, problems
 from dasksor.cli import main
 from dasksor.engine.course import Course, Limits
 from dasksor.engine.method import Method
-from dasksor.engine.virtual import VirtualRun, Weather
+from dasksor.engine.virtual import VirtualRun
+from dasksor.engine.weather import Clock, Weather
 from dasksor.omega import Given, optimal
 from dasksor.planning import asynchronous, calibrate, picture, synchronous
 from dasksor.planning.chain import chain
@@ -204,12 +205,20 @@ def test_virtual_time_is_the_same_without_the_arithmetic(
     weather = Weather(
         latency=latency, loss=0.0, duplicates=0.0, jitter=0.1, speed=(1.0,) * workers,
         pause=0.0, paused=frozenset(), patience=10.0 * (latency + 1.0),
+        deaths=0, between=1.0, absence=1.0, notice=1.0,
     )  # fmt: skip
     share = (np.array(entries) / np.sum(entries)).tolist()
-    mimic = VirtualRun(hosts, monitor, share, weather, np.random.default_rng(3))
+    made = {p: block for host in hosts for p, block in host.blocks.items()}
+    for block in made.values():
+        block.repeat()
+    owner = [h for h, host in enumerate(hosts) for _ in host.blocks]
+    clock = Clock(weather, np.random.default_rng(3))
+    mimic = VirtualRun(
+        monitor, lambda numbers, *_: [made[p] for p in numbers], [], owner, share, None, clock
+    )
     mimic.run(1e9)
     assert mimic.trace == real.trace
-    assert (mimic.now, mimic.messages) == (real.time, real.result.messages)
+    assert (clock.now, mimic.messages) == (real.time, real.result.messages)
 
 
 def test_few_hosts_have_the_pace_of_many():
@@ -231,9 +240,9 @@ def test_legs_and_snapshots_cost_what_the_real_monitor_makes_of_them(workers, se
     course = Course(Limits(-1.0, -1.0, sweeps, None), Given(1.5))
     monitor = EXACT.monitor(course, layout.blocks, saves=True)
     run = CostRun(layout, workers, monitor, EXACT)
-    run.run(1e300)
+    run.run()
     foreseen = asynchronous.exact_seconds(layout, Count(sweeps, 25), settled=True)
-    assert foreseen == pytest.approx(run.now, rel=0.25)
+    assert foreseen == pytest.approx(run.clock.now, rel=0.25)
 
 
 def test_hops_are_seconds_where_a_hop_takes_one():

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dasksor.engine.conductor import MEASURE_EVERY
 from dasksor.engine.course import Course, Limits
+from dasksor.engine.host import Host
 from dasksor.engine.method import Method
 from dasksor.engine.recall import START
-from dasksor.engine.virtual import MONITOR, Step, VirtualRun, Weather
-from dasksor.messages import Cycle, Halo, Moments, Order, Piece, Slice, Stop
+from dasksor.engine.shift import VirtualWatch, Worker
+from dasksor.engine.weather import Clock, Step, Weather
+from dasksor.messages import Copy, Cycle, Moments, Order, Peer, Piece, Progress, Stop
 from dasksor.omega import Given
 from dasksor.planning.chain import chain
 from dasksor.planning.layout import Layout
@@ -50,12 +54,76 @@ class Pacer:
         """Time is no reason to end."""
 
 
-class CostRun(VirtualRun):
-    """A run of some of the hosts of ``layout``, whose work and messages take what its machine says.
+class CostWatch(VirtualWatch):
+    """Some of the hosts of ``layout``, whose messages take what its machine says.
 
     Messages to and from the monitor pass through the scheduler one by one. As far as it is
     concerned, ``layout.hosts / hosts`` hosts are behind each that is simulated.
     """
+
+    def __init__(
+        self,
+        layout: Layout,
+        hosts: Sequence[Host],
+        work: Sequence[float],
+        clock: Clock,
+        run: CostRun,
+    ) -> None:
+        super().__init__(1, hosts, [Worker(h) for h in range(len(hosts))], clock, work, run)
+        machine = self._machine = layout.machine
+        self._slice_bytes = layout.stencil.slice_bytes
+        # A part of a long chain has the border between two nodes in its middle.
+        cut = layout.hosts > max(len(hosts), machine.cores)
+        self._first = max(0, machine.cores - len(hosts) // 2) if cut else 0
+        self._behind = layout.hosts / len(hosts)
+        self._line_free = 0.0
+        unknowns = aggregates(layout.stencil)
+        # Reports have the number, the residual and its rest of each aggregate, orders the step.
+        self._report_bytes = 24.0 * unknowns / layout.blocks
+        self._step_bytes = 8.0 * unknowns
+        self._step_seconds = machine.coarse * unknowns
+
+    def tell(self, order: Order | Cycle) -> None:
+        latency, size = self._machine.line.latency, 0.0
+        if isinstance(order, Cycle) and order.step is not None:
+            self._line_free = max(self.clock.now, self._line_free) + self._step_seconds
+            size = self._step_bytes
+        for worker in self.workers:
+            through = self._through_line(self.clock.now, size) + latency
+            self._arrive(through, partial(worker.hear, self.number, order))
+
+    def post(self, message: Peer) -> None:
+        assert not isinstance(message, Copy)
+        home, to = self.owner[message.source], self.owner[message.target]
+        near = self._node(home) == self._node(to)
+        link = self._machine.near if near else self._machine.far
+        hear = partial(self.workers[to].hear, self.number, message)
+        self.clock.at(link.seconds(self._slice_bytes), hear)
+
+    def report(self, report: Any) -> None:
+        # Word of progress is rare in a real run: a few times a second from each host.
+        if isinstance(report, Progress):
+            return
+        size = self._report_bytes if isinstance(report, Moments) else 0.0
+        comes = self.clock.now + self._machine.line.latency
+        hear = partial(self.office.hear, self.number, report)
+        self._arrive(self._through_line(comes, size), hear)
+
+    def _through_line(self, comes: float, size: float) -> float:
+        """When a message that comes to the scheduler has passed it."""
+        turn = self._machine.report + size / self._machine.line.bandwidth
+        self._line_free = max(comes, self._line_free) + turn * self._behind
+        return self._line_free
+
+    def _arrive(self, when: float, deed: Callable[[], None]) -> None:
+        self.clock.at(when - self.clock.now, deed)
+
+    def _node(self, host: int) -> int:
+        return (self._first + host) // self._machine.cores
+
+
+class CostRun:
+    """A run of ``hosts`` of the hosts of ``layout``, with costs in place of arithmetic."""
 
     def __init__(self, layout: Layout, hosts: int, monitor: Any, method: Method) -> None:
         machine = layout.machine
@@ -64,53 +132,27 @@ class CostRun(VirtualRun):
             sweep=layout.sweep, product=layout.product, work=machine.work, post=machine.post,
         )  # fmt: skip
         weather = Weather(
-            latency=0.0, loss=0.0, duplicates=0.0, jitter=0.0, speed=(1.0,) * hosts,
-            pause=0.0, paused=frozenset(), patience=NEVER,
+            latency=0.0, loss=0.0, duplicates=0.0, jitter=0.0, speed=(1.0,) * hosts, pause=0.0,
+            paused=frozenset(), patience=NEVER, deaths=0, between=NEVER, absence=NEVER, notice=0.0,
         )  # fmt: skip
-        super().__init__(made, monitor, work, weather, np.random.default_rng(0))
-        self._machine, self._slice_bytes = machine, layout.stencil.slice_bytes
-        # A part of a long chain has the border between two nodes in its middle.
-        cut = layout.hosts > max(hosts, machine.cores)
-        self._first = max(0, machine.cores - hosts // 2) if cut else 0
-        self._behind = layout.hosts / hosts
-        self._line_free = 0.0
-        unknowns = aggregates(layout.stencil)
-        # Reports have the number, the residual and its rest of each aggregate, orders the step.
-        self._report_bytes = 24.0 * unknowns / layout.blocks
-        self._step_bytes = 8.0 * unknowns
-        self._step_seconds = machine.coarse * unknowns
+        self.clock = Clock(weather, np.random.default_rng(0))
+        self.trace: list[Step] = []
+        self.messages = self.bytes_sent = 0
+        self._monitor, self._is_over = monitor, False
+        self._watch = CostWatch(layout, made, work, self.clock, self)
 
-    def _send(self, to: int, message: Any) -> None:
-        if not isinstance(message, Slice | Halo):
-            self._through_line(to, message)
-            return
-        home = self._owner[message.source]
-        near = self._node(home) == self._node(to)
-        link = self._machine.near if near else self._machine.far
-        self._at(link.seconds(self._slice_bytes), to, message)
+    def hear(self, watch: int, report: Any) -> None:
+        command = self._monitor.receive(report, self.clock.now)
+        if isinstance(command, Stop):
+            self._is_over = True
+        elif command is not None:
+            self._watch.tell(command)
 
-    def _through_line(self, to: int, message: Any) -> None:
-        line, size = self._machine.line, 0.0
-        if isinstance(message, Moments):
-            size = self._report_bytes
-        elif isinstance(message, Cycle) and message.step is not None:
-            size = self._step_bytes
-        before, after = (line.latency, 0.0) if to == MONITOR else (0.0, line.latency)
-        begins = max(self.now + before, self._line_free)
-        turn = self._machine.report + size / line.bandwidth
-        self._line_free = begins + turn * self._behind
-        self._at(self._line_free + after - self.now, to, message)
-
-    def _command(self, order: Order | Cycle) -> None:
-        if isinstance(order, Cycle) and order.step is not None:
-            self._line_free = max(self.now, self._line_free) + self._step_seconds
-        super()._command(order)
-
-    def _report(self, h: int) -> None:
-        """Word of progress is rare in a real run: a few times a second from each host."""
-
-    def _node(self, host: int) -> int:
-        return (self._first + host) // self._machine.cores
+    def run(self) -> None:
+        """Run until the monitor stops it."""
+        self._watch.tell(self._monitor.order)
+        while not self._is_over:
+            self.clock.tick()
 
 
 def sweep_seconds(layout: Layout, *, exact: bool, most: int = HOSTS_OF_CHAIN) -> float:
@@ -123,7 +165,7 @@ def sweep_seconds(layout: Layout, *, exact: bool, most: int = HOSTS_OF_CHAIN) ->
     # The first block is half a sweep per block ahead of the last one.
     passes = nblocks + 24
     run = CostRun(layout, hosts, Pacer(passes, nblocks), EXACT if exact else FREE)
-    run.run(NEVER)
+    run.run()
     return _pace(run.trace, passes // 2, passes - 2)
 
 
@@ -135,7 +177,7 @@ def cycle_seconds(layout: Layout, most: int = HOSTS_OF_CYCLE) -> float:
     course = Course(Limits(-1.0, -1.0, passes, None), Given(1.0))
     monitor = CYCLES.monitor(course, blocks_on(layout, hosts))
     run = CostRun(layout, hosts, monitor, CYCLES)
-    run.run(NEVER)
+    run.run()
     return len(CYCLES.cycle) * _pace(run.trace, passes // 2 - 1, passes - 1)
 
 
