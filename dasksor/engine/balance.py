@@ -12,7 +12,7 @@ from dasksor.partition import Partition
 Thread = TypeVar("Thread", bound=Hashable)
 
 # Less work than this, in seconds, says little about the speed of a thread.
-LONG_ENOUGH = 0.02
+LONG_ENOUGH = 0.002
 # A change of hands costs tenths of a second and the sweeps since the last snapshot.
 WORTH_IT = 1.25
 
