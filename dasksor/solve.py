@@ -199,10 +199,12 @@ def solve_there(
     earlier: tuple[Method, int, State | None] | None = None,
 ) -> Result:
     """Solve on a cluster; ``earlier`` has method, blocks and state of a run to go on with."""
-    threads = placement.worker_threads(client)
+    # Workers that are lost later are waited for; a cluster that has none is a mistake.
+    placement.worker_threads(client)
+    roll = Roll(client, _advice(request))
+    threads = roll.threads()
     method, nblocks, state = earlier or (None, request.blocks, None)
     nblocks = nblocks or choose_blocks(system, mode, len(threads), waits=request.waits)
-    roll = Roll(client, _advice(request))
     placed = roll.persist(partial(_place, system, nblocks, client, roll))
     if mode == "sync":
         method = Method(0, request.directions)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from dask.system import cpu_count
 from distributed import Client
 
 from dasksor import config
@@ -16,6 +20,9 @@ T = TypeVar("T")
 
 CALL_EVERY = 0.3
 LISTEN_EVERY = 2.0
+# Threads beyond the cores of their machine take turns, and every message waits for a turn. One more
+# than cores keeps them busy while a host waits.
+SPARE = 1
 # An error may reach us before the news of the loss that caused it.
 NEWS = 1.0
 # What a loss does not cause; it may cause anything else, even a KeyError of the scheduler.
@@ -37,6 +44,7 @@ class Roll:
         self._hung: set[str] = set()
         self._alive: dict[str, int] = {}
         self._called = self._listened = 0.0
+        self._machines: dict[str, tuple[str, int]] = {}
         self._heartbeats: dict[str, tuple[float, float]] = {}
 
     def alive(self, *, at_once: bool = False) -> set[str]:
@@ -103,7 +111,22 @@ class Roll:
                 )
             time.sleep(0.1)
         alive = self.alive()
-        return [thread for thread in worker_threads(self._client) if thread.address in alive]
+        threads = [thread for thread in worker_threads(self._client) if thread.address in alive]
+        return self._with_cores(threads)
+
+    def _with_cores(self, threads: Sequence[Thread]) -> list[Thread]:
+        """As many of the ``threads`` as their machines can run at a time, the first of each."""
+        unknown = sorted({thread.address for thread in threads} - set(self._machines))
+        if unknown:
+            self._machines |= self._client.run(_machine, workers=unknown, on_error="ignore")
+        taken: Counter[str] = Counter()
+        chosen = []
+        for thread in threads:
+            machine, cores = self._machines.get(thread.address, ("", 0))
+            if taken[machine] < cores + SPARE:
+                taken[machine] += 1
+                chosen.append(thread)
+        return chosen
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         status = self._client.status
@@ -130,3 +153,8 @@ class Roll:
             self._heartbeats[address] = facts["last_seen"], since
             if now - since > self._patience:
                 self._hung.add(address)
+
+
+def _machine() -> tuple[str, int]:
+    """The machine of a worker, and the cores it may use; runs there."""
+    return f"{socket.gethostname()}-{uuid.getnode()}", cpu_count()
