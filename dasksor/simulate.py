@@ -143,8 +143,11 @@ def simulate(
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)
     _check_weather(workers, loss, duplicates, deaths, absence)
-    round_trip = sweep_time + pause + latency
+    round_trip, patience = sweep_time + pause + latency, 10.0 * (latency + sweep_time)
     rng = np.random.default_rng(seed)
+    # Some runs lose their workers in no time, others between many snapshots; lost messages make
+    # runs last longer.
+    between = (round_trip + 2.0 * loss * patience) * (50.0 ** rng.random() if deaths else 1.0)
     weather = Weather(
         latency=latency,
         loss=loss,
@@ -153,10 +156,9 @@ def simulate(
         speed=tuple(np.broadcast_to(np.asarray(speed, dtype=float), workers).tolist()),
         pause=pause,
         paused=frozenset(stragglers),
-        patience=10.0 * (latency + sweep_time),
+        patience=patience,
         deaths=deaths,
-        # Some runs lose their workers in no time, others between many snapshots.
-        between=round_trip * 50.0 ** rng.random() if deaths else math.inf,
+        between=between,
         absence=absence,
         notice=round_trip,
     )

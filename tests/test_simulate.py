@@ -194,6 +194,20 @@ def test_many_deaths_in_quick_succession():
         audited(A, b, result)
 
 
+def test_accelerated_runs_go_on_from_a_measured_iterate():
+    A = problems.poisson((24, 24))
+    b = np.cos(np.arange(576))
+    found = [
+        dasksor.simulate(
+            A, b, accelerate="cg", workers=3, rtol=1e-10, deaths=8, absence=5.0, loss=0.1, seed=seed
+        ).result
+        for seed in range(12)
+    ]
+    assert all(result.success for result in found)
+    assert all(audited(A, b, result) <= 1e-10 * np.linalg.norm(b) for result in found)
+    assert sum(result.losses for result in found) > 12
+
+
 def test_reports_of_a_watch_that_has_ended_are_refused(monkeypatch):
     come, heard = [], []
     hear, receive = VirtualRun.hear, Monitor.receive
@@ -229,7 +243,15 @@ def test_blocks_move_to_those_that_are_left_and_back_to_those_that_return():
 
 def test_all_workers_may_be_dead_for_a_while():
     run = dasksor.simulate(
-        GRID, np.ones(143), staleness=0, workers=1, blocks=3, deaths=4, absence=50.0, loss=0.1
+        GRID,
+        np.ones(143),
+        staleness=0,
+        workers=1,
+        blocks=3,
+        deaths=4,
+        absence=50.0,
+        loss=0.1,
+        seed=1,
     )
     assert run.result.success
     assert run.deaths == 4
