@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 CALL_EVERY = 0.3
 LISTEN_EVERY = 2.0
-# Threads beyond the cores of their machine take turns, and every message waits for a turn. One more
-# than cores keeps them busy while a host waits.
-SPARE = 1
+# Threads beyond the cores of their machine take turns, and every message waits for a turn. Two to a
+# core keep it busy while a host waits.
+TO_A_CORE = 2
 # An error may reach us before the news of the loss that caused it.
 NEWS = 1.0
 # What a loss does not cause; it may cause anything else, even a KeyError of the scheduler.
@@ -123,7 +123,7 @@ class Roll:
         chosen = []
         for thread in threads:
             machine, cores = self._machines.get(thread.address, ("", 0))
-            if taken[machine] < cores + SPARE:
+            if taken[machine] < TO_A_CORE * cores:
                 taken[machine] += 1
                 chosen.append(thread)
         return chosen
