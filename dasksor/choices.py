@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from dasksor import config
 from dasksor import omega as relaxation
-from dasksor.analysis import RowFacts, could_be_positive_definite, jacobi_bound, worst
+from dasksor.analysis import (
+    RowFacts,
+    could_be_positive_definite,
+    jacobi_bound,
+    suits_gradients,
+    worst,
+)
 from dasksor.engine.method import Method
 from dasksor.options import AUTO, Options
 from dasksor.system import LinearSystem
 
 WORTH_PROVING = 0.95
+HERE = (AUTO, "sequential", "threads")
+UNSUITABLE = (
+    "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
+    "leave accelerate out"
+)
 
 
 def available_cores() -> int:
@@ -19,7 +32,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple[str, str]:
+def choose_mode(
+    wanted: str, system: LinearSystem, *, has_client: bool, accelerated: bool = False
+) -> tuple[str, str]:
     """A mode, and the reason that the result gives for it."""
     if wanted != AUTO:
         return wanted, "as asked"
@@ -27,10 +42,38 @@ def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple
         return "async", "A is built on the workers"
     below = int(config.get("sequential-below"))
     if system.entries is not None and system.entries < below:
-        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay a cluster"
+        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay threads"
     if not has_client and available_cores() == 1:
         return "sequential", "one core and no cluster"
+    if has_client:
+        return "async", f"{system.entries} entries pay the cluster"
+    # A dense matrix is one block for one thread.
+    if accelerated:
+        one = isinstance(system.matrix, np.ndarray)
+        return ("sequential" if one else "threads"), f"{system.entries} entries, symmetric"
     return "async", f"{system.entries} entries pay a cluster"
+
+
+def accelerates_here(options: Options, system: LinearSystem) -> bool:
+    """Whether a solve in this process is by conjugate gradients.
+
+    In mode "auto" where the matrix allows it, unless the order of sweeps, or their number alone,
+    is asked for; in mode "sequential" only if asked for; in mode "threads" always.
+
+    Raises
+    ------
+    ValueError
+        They are asked for, and the matrix cannot be symmetric positive definite.
+    """
+    asked = options.accelerate == "cg" or options.mode == "threads"
+    if options.mode not in HERE or options.accelerate is None or not system.is_local:
+        return False
+    if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
+        return False
+    suitable = suits_gradients(system.matrix)  # type: ignore[arg-type]
+    if asked and not suitable:
+        raise ValueError(UNSUITABLE)
+    return suitable
 
 
 def choose_blocks(system: LinearSystem, mode: str, nthreads: int, *, waits: bool = True) -> int:
@@ -71,11 +114,9 @@ def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Met
     staleness = choose_staleness(options.staleness, facts, nthreads)
     suitable = could_be_positive_definite(facts)
     if accelerate == "cg" and not suitable:
-        raise ValueError(
-            "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
-            "leave accelerate out"
-        )
-    if accelerate == "cg" or (accelerate == AUTO and staleness is None and suitable):
+        raise ValueError(UNSUITABLE)
+    free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
+    if accelerate == "cg" or (accelerate == AUTO and free and suitable):
         return Method(None, directions, accelerated=True)
     return Method(staleness, directions)
 

@@ -168,7 +168,7 @@ def simulate(
     method = choose_method(options, facts, workers)
     course = Course(options.limits, choose_omega(options, system, facts, method))
     entries = np.array([f.entries for f in facts], dtype=float)
-    _, rhs, start = system.whole()
+    rhs, start = system.vectors()
     stock = _Stock(
         method,
         rows,

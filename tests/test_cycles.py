@@ -98,7 +98,7 @@ class Cycles:
 
     def __init__(self, case, course, *, passes=(FORWARD,)):
         system = LinearSystem.of(case.A, case.b.T, case.x0.T)
-        matrix, rhs, start = system.whole()
+        matrix, (rhs, start) = system.gathered().matrix, system.vectors()
         self.partition = Partition(case.cuts)
         ranges, nblocks = self.partition.ranges, self.partition.nblocks
         rows = [prepare_rows(matrix[i:j], i) for i, j in ranges]

@@ -1,0 +1,55 @@
+"""Vector passes of conjugate gradients, and products with lists of entries."""
+
+from __future__ import annotations
+
+import numba
+
+from dasksor.kernels.triangles import FAST
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def right_hand_side(tau, p, t, g):
+    """``g <- p - tau t``."""
+    for i in range(g.size):
+        g[i] = p[i] - tau * t[i]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def curvature(p, t, y):
+    """``p'(t + y)``."""
+    total = 0.0
+    for i in range(p.size):
+        total += p[i] * (t[i] + y[i])
+    return total
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def advance(alpha, t, y, x, r):
+    """``x <- x + alpha t``, ``r <- r - alpha (t + y)``; returns the new ``r'r``."""
+    total = 0.0
+    for i in range(r.size):
+        x[i] += alpha * t[i]
+        entry = r[i] - alpha * (t[i] + y[i])
+        r[i] = entry
+        total += entry * entry
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def add_product(rows, columns, values, sign, source, target):
+    """``target <- target + sign M source``, ``M`` a list of entries sorted by rows."""
+    for k in range(rows.size):
+        target[rows[k]] += sign * values[k] * source[columns[k]]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def residual(indptr, indices, data, first, last, b, x, r):
+    """``r_i = b_i - sum_j a_ij x_j`` of rows ``first, ..., last - 1``; returns ``sum r_i^2``."""
+    total = 0.0
+    for i in range(first, last):
+        rest = b[i]
+        for k in range(indptr[i], indptr[i + 1]):
+            rest -= data[k] * x[indices[k]]
+        r[i] = rest
+        total += rest * rest
+    return total
