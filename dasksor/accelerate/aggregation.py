@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from dasksor.coarse import factorised
+from dasksor.coarse import Factors
 from dasksor.kernels.matching import contracted, pairs
 
 # A coarse space of so few unknowns is too coarse to go on from.
@@ -52,7 +52,7 @@ def finest_within(levels: Sequence[Level], budget: float) -> int:
     chosen, before, growth = -1, 0.0, 2.5
     for number in range(len(levels) - 1, 0, -1):
         if levels[number].size <= QUICK:
-            fill = float(factorised(levels[number].matrix).nnz)
+            fill = float(Factors(levels[number].matrix).nnz)
             growth = max(2.0, fill / before) if before else growth
         else:
             fill = growth * before

@@ -15,11 +15,11 @@ import scipy.sparse as sp
 from dasksor.accelerate.aggregation import Level, finest_within, groups_at
 from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import Entries
-from dasksor.coarse import factorised
+from dasksor.coarse import Factors
 from dasksor.kernels.matching import columns_summed
 
 # Entries of the coarse factors for each entry of A: what a coarse solve may add to an iteration.
-BUDGET = 0.1
+BUDGET = 0.3
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Deflation:
     weight: np.ndarray
     images: list[Entries]
     count: int
-    _factors: object
+    _factors: Factors
 
     def solve(self, sums: np.ndarray) -> np.ndarray:
         """``E^-1`` times the sum of the rows of ``sums``."""
-        return self._factors.solve(sums.sum(axis=0))  # type: ignore[attr-defined]
+        return self._factors.solve(sums.sum(axis=0))
 
     def restricted(self, v: np.ndarray) -> np.ndarray:
         """``Z'v`` for a vector of the unscaled system."""
@@ -82,7 +82,7 @@ def deflation_of(
     coarse = sum(_coarse_rows(image, group, weight, count) for image in images)
     for rows, _, values in images:
         values *= scale[rows]
-    return Deflation(group, weight, images, count, factorised(sp.csr_array(coarse)))
+    return Deflation(group, weight, images, count, Factors(sp.csr_array(coarse)))
 
 
 def _coarse_rows(image: Entries, group: np.ndarray, weight: np.ndarray, count: int) -> sp.csr_array:
