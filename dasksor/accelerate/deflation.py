@@ -7,13 +7,14 @@ With ``Z`` the aggregates' vectors, ``W = B Z`` and ``E = Z'W`` the residual is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from dasksor.accelerate.aggregation import Level, finest_within, groups_at
-from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import Entries
 from dasksor.coarse import Factors
 from dasksor.kernels.matching import columns_summed
@@ -33,7 +34,7 @@ class Deflation:
     weight : ndarray, shape (n,)
         The vector that `Z` cuts into pieces: for ``A``, not for the scaled matrix.
     images : list of Entries
-        ``W`` of the scaled matrix, for each member of the team its rows.
+        ``W`` of the scaled matrix, for each block its rows.
     """
 
     group: np.ndarray
@@ -60,13 +61,13 @@ def deflation_of(
     scale: np.ndarray,
     weight: np.ndarray,
     levels: list[list[Level]],
-    shares: list[tuple[int, int]],
-    team: Team,
+    ranges: list[tuple[int, int]],
+    on_team: Callable[[Callable[[int], Any]], list[Any]],
 ) -> Deflation | None:
     """The coarse space of the finest aggregates that are worth it; None where none are.
 
-    ``levels[p]`` are those of block ``p``, ``shares[m]`` the rows of member ``m`` of the team. The
-    scaled matrix is ``scale_i a_ij scale_j``.
+    ``levels[p]`` are those of block ``p`` with rows ``ranges[p]``; ``on_team`` does work for each
+    block. The scaled matrix is ``scale_i a_ij scale_j``.
     """
     number = min(finest_within(own, BUDGET * matrix.nnz / len(levels)) for own in levels)
     if number < 0:
@@ -78,7 +79,7 @@ def deflation_of(
     group = group.astype(np.int32, copy=False)
     count = int(starts[-1])
     arrays = (matrix.indptr, matrix.indices, matrix.data, group, weight, count)
-    images = team.run(lambda p: columns_summed(*arrays, *shares[p]))
+    images = on_team(lambda p: columns_summed(*arrays, *ranges[p]))
     coarse = sum(_coarse_rows(image, group, weight, count) for image in images)
     for rows, _, values in images:
         values *= scale[rows]

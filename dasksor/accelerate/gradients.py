@@ -20,6 +20,7 @@ from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.accelerate.splitting import Splitting
 from dasksor.kernels import vectors
+from dasksor.kernels.triangles import gather
 
 # The norm of the residual itself is looked at when due, and at least this often.
 LOOK_EVERY = 10
@@ -78,8 +79,8 @@ class Gradients:
         split, x = self._splitting, self._x0 + self._splitting.scale * self._x
         if split.deflation is not None:
             sums = np.zeros_like(self._sums[:1])
-            for rows, columns, values in split.deflation.images:
-                vectors.add_product(columns, rows, values, 1.0, self._x, sums[0])
+            for image in split.deflation.images:
+                gather(image, image[0].size, 0, self._x, sums[0])
             x += split.deflation.prolonged(self._start - split.deflation.solve(sums))
         return x
 
@@ -117,14 +118,12 @@ class Gradients:
             if deflation is not None:
                 self._start = deflation.solve(deflation.restricted(self._residual)[None, :])
         meet()
-        self._x[own] = 0.0
-        self._p[own] = 0.0
-        g = self._y[own]
-        np.multiply(split.scale[own], self._residual[own], out=g)
-        if deflation is not None:
-            vectors.add_product(*deflation.images[number], -1.0, self._start, self._y)
-        for triangles in part.triangles:
-            triangles.forward(self._y, self._r)
+        self._x[own] = self._t[own] = 0.0
+        np.multiply(split.scale[own], self._residual[own], out=self._p[own])
+        for triangles, couplings, image in part.blocks:
+            triangles.forward(
+                self._p, 0.0, self._t, self._r, couplings=couplings, image=image, c=self._start
+            )
         r = self._r[own]
         self._parts[0, number] = r @ r
         meet()
@@ -136,27 +135,22 @@ class Gradients:
     def _direction(self, number: int) -> None:
         """From ``r`` to ``p``, ``t`` and ``y``, with ``p'(t + y)`` in parts."""
         split, meet = self._splitting, self._splitting.team.meet
-        part = split.parts[number]
-        own = part.own
-        for triangles in part.triangles:
-            triangles.backward(self._r, self._beta, self._p, self._t)
-        p, t, y = self._p[own], self._t[own], self._y[own]
-        if split.deflation is not None:
-            rows, columns, values = split.deflation.images[number]
-            sums = self._sums[number]
-            sums[:] = 0.0
-            vectors.add_product(columns, rows, values, 1.0, self._t, sums)
-            meet()
-            if number == 0:
-                self._coarse = split.deflation.solve(self._sums)
-        vectors.right_hand_side(split.tau, p, t, y)
+        sums = self._sums[number]
+        sums[:] = 0.0
+        for triangles, _, image in split.parts[number].blocks:
+            triangles.backward(self._r, self._beta, self._p, self._t, image=image, sums=sums)
         meet()
         if split.deflation is not None:
-            vectors.add_product(rows, columns, values, -1.0, self._coarse, self._y)
-        vectors.add_product(*part.couplings, 1.0, self._t, self._y)
-        for triangles in part.triangles:
-            triangles.forward(self._y, self._y)
-        self._parts[1, number] = vectors.curvature(p, t, y)
+            if number == 0:
+                self._coarse = split.deflation.solve(self._sums)
+            meet()
+        self._parts[1, number] = sum(
+            triangles.forward(
+                self._p, split.tau, self._t, self._y,
+                couplings=couplings, image=image, c=self._coarse,
+            )
+            for triangles, couplings, image in split.parts[number].blocks
+        )  # fmt: skip
         meet()
 
     def _step(self, number: int) -> None:
@@ -186,8 +180,10 @@ class Gradients:
 
     def _look(self, number: int) -> None:
         split = self._splitting
-        triangles = split.parts[number].triangles
-        self._parts[0, number] = sum(t.weighted_norm(split.weight, self._r) for t in triangles)
+        blocks = split.parts[number].blocks
+        self._parts[0, number] = sum(
+            block.triangles.weighted_norm(split.weight, self._r) for block in blocks
+        )
         split.team.meet()
         if number == 0:
             self.estimate = math.sqrt(float(self._parts[0].sum()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,18 +16,24 @@ from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Tr
 from dasksor.kernels import dense, vectors
 from dasksor.partition import Partition
 
+T = TypeVar("T")
+
+
+class SplitBlock(NamedTuple):
+    """The rows of one block: triangles, entries in other blocks, and rows of ``W``."""
+
+    triangles: Triangles
+    couplings: Entries
+    image: Entries
+
 
 @dataclass(frozen=True)
 class Part:
-    """The blocks of one member of a team: rows ``first, ..., last - 1``.
-
-    ``couplings`` are the entries of the scaled matrix between different blocks.
-    """
+    """The blocks of one member of a team: rows ``first, ..., last - 1``."""
 
     first: int
     last: int
-    triangles: list[Triangles]
-    couplings: Entries
+    blocks: list[SplitBlock]
 
     @property
     def own(self) -> slice:
@@ -85,21 +93,27 @@ def prepare_splitting(
     if isinstance(matrix, np.ndarray):
         return _dense_splitting(matrix, omega, team)
     partition = Partition.balanced(np.diff(matrix.indptr) + 1, nblocks)
+    ranges = partition.ranges
     scale = np.sqrt(omega / matrix.diagonal().astype(np.float64))
     shares = [share.tolist() for share in np.array_split(np.arange(nblocks), team.size)]
 
-    def part_of(member: int) -> Part:
-        ranges = [partition.ranges[p] for p in shares[member]]
-        made = [split(matrix, scale, scale, *rows, symmetric=True) for rows in ranges]
-        far = [entries for _, entries in made]
-        couplings = tuple(np.concatenate(column) for column in zip(*far, strict=True))
-        return Part(ranges[0][0], ranges[-1][1], [t for t, _ in made], couplings)  # type: ignore[arg-type]
+    def on_team(work: Callable[[int], T]) -> list[T]:
+        """What ``work`` makes of each block, by the member that has it."""
+        done = team.run(lambda member: [work(p) for p in shares[member]])
+        return [result for own in done for result in own]
 
-    parts = team.run(part_of)
-    levels = team.run(lambda m: [levels_of(matrix, *partition.ranges[p]) for p in shares[m]])
+    levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
     vector = np.ones(n) if nullvector is None else nullvector
-    flat = [own for share in levels for own in share]
-    deflation = deflation_of(matrix, scale, vector, flat, [(p.first, p.last) for p in parts], team)
+    deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
+    images = deflation.images if deflation else [NO_ENTRIES] * nblocks
+
+    def block_of(p: int) -> SplitBlock:
+        return SplitBlock(*split(matrix, scale, scale, *ranges[p], symmetric=True), images[p])
+
+    blocks = on_team(block_of)
+    parts = [
+        Part(ranges[own[0]][0], ranges[own[-1]][1], [blocks[p] for p in own]) for own in shares
+    ]
     return Splitting(matrix, omega, team, partition, scale, 1.0 / scale, parts, deflation)
 
 
@@ -108,5 +122,5 @@ def _dense_splitting(matrix: np.ndarray, omega: float, team: Team) -> Splitting:
     scale = np.sqrt(omega / matrix.diagonal().astype(np.float64))
     scaled = matrix * scale
     scaled *= scale[:, None]
-    part = Part(0, n, [DenseTriangles(scaled)], NO_ENTRIES)
+    part = Part(0, n, [SplitBlock(DenseTriangles(scaled), NO_ENTRIES, NO_ENTRIES)])
     return Splitting(matrix, omega, team, Partition((0, n)), scale, 1.0 / scale, [part], None)

@@ -13,6 +13,7 @@ from dasksor.kernels import bands, triangles
 # Rows (pointers), columns and values; or rows, columns and values of single entries.
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 NO_ENTRIES: Entries = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+NOTHING = np.empty(0)
 # Shorter chunks are not worth a vectorised pass each.
 SHORTEST_CHUNK, LONGEST_CHUNK = 24, 4096
 
@@ -26,13 +27,31 @@ class CsrTriangles:
     lower: Entries
     upper: Entries
 
-    def backward(self, r: np.ndarray, beta: float, p: np.ndarray, t: np.ndarray) -> None:
-        """``p <- r + beta p``, and solve ``(I + U) t = p``."""
-        triangles.backward(*self.upper, self.first, self.last, r, beta, p, t)
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
+        """``p <- r + beta p``, solve ``(I + U) t = p``, and add ``W't`` to ``sums``."""
+        triangles.backward(*self.upper, self.first, self.last, r, beta, p, t, image, sums)
 
-    def forward(self, g: np.ndarray, y: np.ndarray) -> None:
-        """Solve ``(I + L) y = g``."""
-        triangles.forward(*self.lower, self.first, self.last, g, y)
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        """Solve ``(I + L) y = p - tau t + R t - W c``; returns ``p'(t + y)``."""
+        where = (*self.lower, self.first, self.last)
+        return triangles.forward(*where, p, tau, t, couplings, image, c, y)
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
         """The squared 2-norm of ``weight (I + L) v``."""
@@ -49,12 +68,30 @@ class BandTriangles:
     offsets: np.ndarray
     chunk: int
 
-    def backward(self, r: np.ndarray, beta: float, p: np.ndarray, t: np.ndarray) -> None:
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
         where = (self.bands, self.offsets, self.chunk, self.first, self.last)
-        bands.backward(*where, r, beta, p, t)
+        bands.backward(*where, r, beta, p, t, image, sums)
 
-    def forward(self, g: np.ndarray, y: np.ndarray) -> None:
-        bands.forward(self.bands, self.offsets, self.chunk, self.first, self.last, g, y)
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        where = (self.bands, self.offsets, self.chunk, self.first, self.last)
+        return bands.forward(*where, p, tau, t, couplings, image, c, y)
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
         return bands.weighted_norm(self.bands, self.offsets, self.first, self.last, weight, v)
@@ -66,14 +103,32 @@ class DenseTriangles:
 
     values: np.ndarray
 
-    def backward(self, r: np.ndarray, beta: float, p: np.ndarray, t: np.ndarray) -> None:
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
         p *= beta
         p += r
         # BLAS reads columns first, and so the transpose: an upper triangle.
         t[:] = blas.dtrsv(self.values.T, p, diag=1)
 
-    def forward(self, g: np.ndarray, y: np.ndarray) -> None:
-        y[:] = blas.dtrsv(self.values.T, g, trans=1, diag=1)
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        y[:] = blas.dtrsv(self.values.T, p - tau * t, trans=1, diag=1)
+        return float(p @ (t + y))
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
         image = weight * blas.dtrmv(self.values.T, v, trans=1, diag=1)

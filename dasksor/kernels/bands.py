@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from dasksor.kernels.triangles import FAST
+from dasksor.kernels.triangles import FAST, gather, scatter
 
 MOST = 16
 
@@ -53,9 +53,9 @@ def fill(indptr, indices, data, scale, offsets, first, last, bands):
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def backward(bands, offsets, chunk, first, last, r, beta, p, t):
-    """``p <- r + beta p`` and ``(I + L') t = p``, last row first."""
-    near = offsets.size - 1
+def backward(bands, offsets, chunk, first, last, r, beta, p, t, image, sums):
+    """``p <- r + beta p``, ``(I + L') t = p``, last row first, and ``sums <- sums + W't``."""
+    near, at = offsets.size - 1, image[0].size
     buffer, after = np.empty(chunk), 0.0
     end = last
     while end > first:
@@ -78,18 +78,22 @@ def backward(bands, offsets, chunk, first, last, r, beta, p, t):
             i = g.size - 1 - k
             after = g[i] - band[i] * after
             tc[i] = after
+        at = gather(image, at, begin, t, sums)
         end = begin
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def forward(bands, offsets, chunk, first, last, g, y):
-    """``(I + L) y = g``; ``y`` and ``g`` may be one vector."""
-    near = offsets.size - 1
+def forward(bands, offsets, chunk, first, last, p, tau, t, couplings, image, c, y):
+    """``(I + L) y = p - tau t + R t - W c``; returns ``p'(t + y)``."""
+    near, at, far, total = offsets.size - 1, 0, 0, 0.0
     buffer, before = np.empty(chunk), 0.0
     for begin in range(first, last, chunk):
         end = min(last, begin + chunk)
-        rest, yc = buffer[: end - begin], y[begin:end]
-        rest[:] = g[begin:end]
+        rest, pc, tc, yc = buffer[: end - begin], p[begin:end], t[begin:end], y[begin:end]
+        for i in range(rest.size):
+            rest[i] = pc[i] - tau * tc[i]
+        at = scatter(image, at, begin, end, -1.0, c, rest)
+        far = scatter(couplings, far, begin, end, 1.0, t, rest)
         for d in range(near):
             back = offsets[d]
             start = max(begin, first + back)
@@ -102,6 +106,9 @@ def forward(bands, offsets, chunk, first, last, g, y):
         for i in range(rest.size):
             before = rest[i] - band[i] * before
             yc[i] = before
+        for i in range(rest.size):
+            total += pc[i] * (tc[i] + yc[i])
+    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)

@@ -62,25 +62,60 @@ def couplings(indptr, indices, data, left, right, first, last, rows, columns, va
                 at += 1
 
 
+@numba.njit(nogil=True, cache=True)
+def gather(entries, at, begin, source, sums):
+    """Add ``M' source`` to ``sums`` for the entries before ``at`` in rows from ``begin`` on.
+
+    ``M`` is a list of entries, rows ascending; returns where the next rows before end.
+    """
+    rows, columns, values = entries
+    while at > 0 and rows[at - 1] >= begin:
+        at -= 1
+        sums[columns[at]] += values[at] * source[rows[at]]
+    return at
+
+
+@numba.njit(nogil=True, cache=True)
+def scatter(entries, at, begin, end, sign, source, target):
+    """Add ``sign M source`` to ``target``, which begins at row ``begin``, for rows before ``end``.
+
+    Begins with entry ``at`` and returns the first one of the next rows.
+    """
+    rows, columns, values = entries
+    while at < rows.size and rows[at] < end:
+        target[rows[at] - begin] += sign * values[at] * source[columns[at]]
+        at += 1
+    return at
+
+
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def backward(ptr, idx, val, first, last, r, beta, p, t):
-    """``p <- r + beta p`` and ``(I + U) t = p``, last row first."""
+def backward(ptr, idx, val, first, last, r, beta, p, t, image, sums):
+    """``p <- r + beta p``, ``(I + U) t = p``, last row first, and ``sums <- sums + W't``."""
     for i in range(last - 1, first - 1, -1):
         rest = r[i] + beta * p[i]
         p[i] = rest
         for k in range(ptr[i - first + 1] - 1, ptr[i - first] - 1, -1):
             rest -= val[k] * t[idx[k]]
         t[i] = rest
+    gather(image, image[0].size, first, t, sums)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def forward(ptr, idx, val, first, last, g, y):
-    """``(I + L) y = g``; ``y`` and ``g`` may be one vector."""
+def forward(ptr, idx, val, first, last, p, tau, t, couplings, image, c, y):
+    """``(I + L) y = p - tau t + R t - W c``; returns ``p'(t + y)``."""
+    own = y[first:last]
     for i in range(first, last):
-        rest = g[i]
+        y[i] = p[i] - tau * t[i]
+    scatter(image, 0, first, last, -1.0, c, own)
+    scatter(couplings, 0, first, last, 1.0, t, own)
+    total = 0.0
+    for i in range(first, last):
+        rest = y[i]
         for k in range(ptr[i - first], ptr[i - first + 1]):
             rest -= val[k] * y[idx[k]]
         y[i] = rest
+        total += p[i] * (t[i] + rest)
+    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)

@@ -1,26 +1,10 @@
-"""Vector passes of conjugate gradients, and products with lists of entries."""
+"""Vector passes of conjugate gradients."""
 
 from __future__ import annotations
 
 import numba
 
 from dasksor.kernels.triangles import FAST
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
-def right_hand_side(tau, p, t, g):
-    """``g <- p - tau t``."""
-    for i in range(g.size):
-        g[i] = p[i] - tau * t[i]
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
-def curvature(p, t, y):
-    """``p'(t + y)``."""
-    total = 0.0
-    for i in range(p.size):
-        total += p[i] * (t[i] + y[i])
-    return total
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
@@ -33,13 +17,6 @@ def advance(alpha, t, y, x, r):
         r[i] = entry
         total += entry * entry
     return total
-
-
-@numba.njit(nogil=True, cache=True)
-def add_product(rows, columns, values, sign, source, target):
-    """``target <- target + sign M source``, ``M`` a list of entries sorted by rows."""
-    for k in range(rows.size):
-        target[rows[k]] += sign * values[k] * source[columns[k]]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
