@@ -95,7 +95,7 @@ class Run:
             if outcome is not None:
                 return outcome
             self._refuge.consider(watch, self._monitor.recall)
-            watch = self._roll.persist(self._handed_over)
+            watch = self._roll.persist(self._handed_over, self._balance.laggards)
 
     def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
         """From the start of a watch to its end; None when the blocks have to change hands."""
@@ -180,7 +180,8 @@ class Run:
 
     def _could_be_faster(self, watch: Watch) -> bool:
         place = watch.placement
-        return self._balance.is_worth_changing(place.threads, place.owner, self._roll.threads())
+        candidates = self._roll.threads(self._balance.laggards)
+        return self._balance.is_worth_changing(place.threads, place.owner, candidates)
 
     def _watch(self, placement: Placement, start: list[Future], epoch: int | None) -> Watch:
         self._watches += 1
