@@ -64,12 +64,10 @@ class Ending:
 
     def _press(self) -> None:
         self.due = time.monotonic()
-        os.killpg(os.getpgid(0), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> None:
-    # A group of our own: the signal is for this process and its workers.
-    os.setpgrp()
     print(platform.platform(), f"{os.cpu_count()} cores, Python {platform.python_version()}")
     print(", ".join(f"{name} {version(name)}" for name in ("distributed", "numpy", "numba")))
     cases = {
