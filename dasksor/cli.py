@@ -92,7 +92,7 @@ def demo() -> None:
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(None, auto=AUTO, cg="cg", none=None),
+    type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
     default=AUTO,
     show_default=True,
     help="For mode async: cg makes free sweeps directions of conjugate gradients, none does not.",

@@ -18,7 +18,7 @@ from dasksor.rows import BACKWARD, FORWARD
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "sync", "async")
-ACCELERATIONS = (AUTO, "cg", None)
+ACCELERATIONS = (AUTO, "cg", "gcr", None)
 MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -56,7 +56,7 @@ class Options:
     @property
     def waits(self) -> bool:
         """Whether blocks may have to wait for each other."""
-        return self.staleness is not None and self.accelerate != "cg"
+        return self.staleness is not None and self.accelerate not in ("cg", "gcr")
 
     @classmethod
     def checked(
@@ -95,9 +95,9 @@ class Options:
         if blocks is not None:
             blocks = check_blocks(blocks, n)
         _check_staleness(staleness)
-        if accelerate == "cg" and staleness not in (None, AUTO):
+        if accelerate in ("cg", "gcr") and staleness not in (None, AUTO):
             raise ValueError(
-                f"accelerate='cg' sweeps without waiting, got staleness={staleness!r}: "
+                f"accelerate={accelerate!r} sweeps without waiting, got staleness={staleness!r}: "
                 "leave staleness out, or use accelerate=None for plain relaxation"
             )
         _check_meaning(

@@ -46,7 +46,7 @@ class Result:
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        ``"cg"`` where sweeps gave directions for conjugate gradients.
+        ``"cg"`` or ``"gcr"`` where sweeps gave directions; see `dasksor.solve`.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int

@@ -97,11 +97,12 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    accelerate : {"auto", "cg", None}
+    accelerate : {"auto", "cg", "gcr", None}
         For mode "async": ``"cg"`` makes every two passes of free sweeps, with a coarse correction,
         a direction of flexible conjugate gradients, for symmetric positive definite ``A``.
-        ``None`` is plain relaxation. ``"auto"``: "cg" where `staleness` is None and ``A`` is
-        symmetric with a positive diagonal.
+        ``"gcr"`` goes along it as far as the norm of the residual falls, for any ``A``. ``None`` is
+        plain relaxation. ``"auto"``, where `staleness` is None and the diagonal is positive: "cg"
+        for symmetric ``A``, else "gcr" unless ``A`` is well dominated by its diagonal.
     mailbox : {"auto", "memory", "shared", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, memory
         shared by processes of one machine, messages from worker to worker, or the scheduler's
@@ -209,7 +210,7 @@ def solve_there(
     if mode == "sync":
         method = Method(0, request.directions)
     elif method is None:
-        method = choose_method(request, placed.facts, len(threads))
+        method = choose_method(request, system, placed.facts, len(threads))
     omega = choose_omega(request, system, placed.facts, method)
     course = Course(request.limits, omega, request.callback)
     # Our own cluster ends with this call, and an answer left on it would end with it.
