@@ -47,6 +47,8 @@ def dense_gcr(A, b, x, cuts, groups, *, omega, cycles):
     Z = (groups[:, None] == np.unique(groups)).astype(float)
     r, past, iterates = b - A @ x, [], []
     for cycle in range(cycles):
+        if np.linalg.norm(r) < 1e-12 * np.linalg.norm(b):
+            break
         start = Z @ np.linalg.solve(Z.T @ A @ Z, Z.T @ r) if cycle else np.zeros_like(x)
         left, z = r - A @ start, np.zeros_like(x)
         for direction in (FORWARD, -FORWARD):
