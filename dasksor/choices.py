@@ -16,6 +16,7 @@ from dasksor.analysis import (
     worst,
 )
 from dasksor.engine.method import Method
+from dasksor.engine.steps import ENERGY, RESIDUAL
 from dasksor.options import AUTO, Options
 from dasksor.system import LinearSystem
 
@@ -102,7 +103,9 @@ def choose_staleness(wanted: int | str | None, facts: list[RowFacts], nthreads: 
     return 0
 
 
-def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Method:
+def choose_method(
+    options: Options, system: LinearSystem, facts: list[RowFacts], nthreads: int
+) -> Method:
     """How asynchronous blocks work: free sweeps are accelerated where the matrix allows it.
 
     Raises
@@ -117,7 +120,14 @@ def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Met
         raise ValueError(UNSUITABLE)
     free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
     if accelerate == "cg" or (accelerate == AUTO and free and suitable):
-        return Method(None, directions, accelerated=True)
+        return Method(None, directions, ENERGY)
+    if accelerate == "gcr":
+        return Method(None, directions, RESIDUAL)
+    positive = all(f.positive for f in facts)
+    # Plain relaxation is as quick where A is well dominated by its diagonal, and waits for nobody.
+    is_open = accelerate == AUTO and staleness is None and positive
+    if is_open and _dominance(system, facts) >= WORTH_PROVING:
+        return Method(None, directions, RESIDUAL)
     return Method(staleness, directions)
 
 
@@ -128,15 +138,22 @@ def choose_omega(
     staleness = method.staleness
     if options.omega != AUTO:
         return relaxation.Given(float(options.omega))
-    if method.accelerated:
-        return relaxation.Cautious(1.0, "proven")
+    if method.rule is not None:
+        # No omega can make the norm of the rule grow; only for energy that means convergence.
+        return relaxation.Cautious(1.0, "proven" if method.rule is ENERGY else "heuristic")
     if staleness == 0 and len(options.directions) == 1:
         return relaxation.Estimated()
-    bound, coupling = worst(facts)
+    bound, (_, coupling) = _dominance(system, facts), worst(facts)
+    if staleness != 0:
+        return relaxation.for_stale_sweeps(bound, coupling)
+    return relaxation.Cautious(1.0, "proven" if bound < 1.0 else "heuristic")
+
+
+def _dominance(system: LinearSystem, facts: list[RowFacts]) -> float:
+    """A bound on ``rho(|J|)``, by rows as they are or, where that says nothing, scaled."""
+    bound, _ = worst(facts)
     if bound >= 1.0 and system.is_local:
         sharper = jacobi_bound(system.matrix)
         # Just below 1 it proves an omega near 1 only, which grids pay with ten times the sweeps.
         bound = sharper if sharper < WORTH_PROVING else bound
-    if staleness != 0:
-        return relaxation.for_stale_sweeps(bound, coupling)
-    return relaxation.Cautious(1.0, "proven" if bound < 1.0 else "heuristic")
+    return bound

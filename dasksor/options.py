@@ -18,7 +18,7 @@ from dasksor.rows import BACKWARD, FORWARD
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "threads", "sync", "async")
-ACCELERATIONS = (AUTO, "cg", None)
+ACCELERATIONS = (AUTO, "cg", "gcr", None)
 MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -56,7 +56,7 @@ class Options:
     @property
     def waits(self) -> bool:
         """Whether blocks may have to wait for each other."""
-        return self.staleness is not None and self.accelerate != "cg"
+        return self.staleness is not None and self.accelerate not in ("cg", "gcr")
 
     @property
     def leaves_sweeps_open(self) -> bool:
@@ -102,9 +102,9 @@ class Options:
         if blocks is not None:
             blocks = check_blocks(blocks, n)
         _check_staleness(staleness)
-        if accelerate == "cg" and staleness not in (None, AUTO):
+        if accelerate in ("cg", "gcr") and staleness not in (None, AUTO):
             raise ValueError(
-                f"accelerate='cg' sweeps without waiting, got staleness={staleness!r}: "
+                f"accelerate={accelerate!r} sweeps without waiting, got staleness={staleness!r}: "
                 "leave staleness out, or use accelerate=None for plain relaxation"
             )
         _check_meaning(
@@ -205,6 +205,10 @@ def _check_acceleration(mode: str, accelerate: str | None, sweep: str) -> None:
         raise ValueError(
             "mode 'threads' is for accelerated solves, got accelerate=None: "
             "leave it out, or use another mode for plain sweeps"
+        )
+    if accelerate == "gcr" and mode != "async":
+        raise ValueError(
+            f"accelerate='gcr' is for mode 'async', got mode {mode!r}: leave one of them out"
         )
     here = mode == "threads" or (mode in (AUTO, "sequential") and accelerate == "cg")
     if here and sweep != "forward":

@@ -102,12 +102,15 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    accelerate : {"auto", "cg", None}
+    accelerate : {"auto", "cg", "gcr", None}
         ``"cg"``, for symmetric positive definite ``A``: in this process conjugate gradients
         preconditioned by SSOR and deflated by a coarse space (`sweeps` then counts iterations); in
         mode "async" every two passes of free sweeps become a direction of flexible conjugate
-        gradients. ``None`` is plain relaxation. ``"auto"``: "cg" where ``A`` is symmetric with
-        a positive diagonal and the mode is "auto" or "threads", or `staleness` is None.
+        gradients. ``"gcr"``, for mode "async" and any ``A``, goes along such a direction as far as
+        the norm of the residual falls. ``None`` is plain relaxation. ``"auto"``: "cg" where ``A``
+        is symmetric with a positive diagonal and the mode is "auto" or "threads", or `staleness` is
+        None; with `staleness` None "gcr" for other matrices with a positive diagonal, unless well
+        dominated by it.
     mailbox : {"auto", "memory", "shared", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, memory
         shared by processes of one machine, messages from worker to worker, or the scheduler's
@@ -202,7 +205,7 @@ def solve_there(
     if mode == "sync":
         method = Method(0, request.directions)
     elif method is None:
-        method = choose_method(request, placed.facts, len(threads))
+        method = choose_method(request, system, placed.facts, len(threads))
     omega = choose_omega(request, system, placed.facts, method)
     course = Course(request.limits, omega, request.callback)
     # Our own cluster ends with this call, and an answer left on it would end with it.

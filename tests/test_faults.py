@@ -58,7 +58,13 @@ def test_exact_sweeps_are_bit_for_bit_the_same_after_a_kill(client, mailbox):
 
 
 @pytest.mark.parametrize(
-    "options", [{"staleness": 2}, {"staleness": None, "accelerate": None}, {"accelerate": "cg"}]
+    "options",
+    [
+        {"staleness": 2},
+        {"staleness": None, "accelerate": None},
+        {"accelerate": "cg"},
+        {"accelerate": "gcr"},
+    ],
 )
 def test_stale_and_accelerated_runs_survive_a_kill(client, options):
     victim = processes_in_use(client)[0]

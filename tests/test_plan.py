@@ -12,6 +12,7 @@ from dasksor import Machine, problems
 from dasksor.cli import main
 from dasksor.engine.course import Course, Limits
 from dasksor.engine.method import Method
+from dasksor.engine.steps import ENERGY
 from dasksor.engine.virtual import VirtualRun
 from dasksor.engine.weather import Clock, Weather
 from dasksor.omega import Given, optimal
@@ -199,7 +200,7 @@ def test_virtual_time_is_the_same_without_the_arithmetic(
         jitter=0.1, seed=3, staleness=staleness, accelerate=accelerate, omega=1.0, rtol=0.0,
         maxiter=sweeps,
     )  # fmt: skip
-    method = Method(staleness, (FORWARD,), accelerated=accelerate is not None)
+    method = Method(staleness, (FORWARD,), ENERGY if accelerate else None)
     hosts, _ = chain(method, blocks, workers, sweep=0.0, product=0.0)
     monitor = method.monitor(Course(Limits(-1.0, -1.0, sweeps, None), Given(1.0)), blocks)
     entries = [A.indptr[i + 16] - A.indptr[i] for i in range(0, 2 * lines, 16)]
