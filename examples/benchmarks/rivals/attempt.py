@@ -1,4 +1,4 @@
-"""One timed solve, and how often a solver must be asked. Imports no more than PETSc's Python has."""
+"""One timed solve. Runs also in the Python of PETSc, so it imports nothing but the library."""
 
 from __future__ import annotations
 
