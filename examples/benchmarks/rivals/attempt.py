@@ -15,13 +15,15 @@ class Attempt:
     omega: float | None = None
 
 
-def tightened(attempt: Callable[[float], Attempt], rtol: float) -> Attempt:
-    """The attempt with the largest tolerance of the solver's own whose true residual is `rtol`."""
-    tolerance = rtol
+def tightened(attempt: Callable[[float], Attempt], rtol: float, tolerance: float) -> Attempt:
+    """The first attempt whose true residual is at most `rtol`, or one that no longer improves.
+
+    `tolerance` is the solver's own, for the first attempt.
+    """
+    last = float("inf")
     while True:
         found = attempt(tolerance)
-        if not found.residual > rtol:
+        if not rtol < found.residual < 0.99 * last:
             return found
-        tolerance *= 0.8 * rtol / found.residual
-        if tolerance < 1e-15:
-            return found
+        last = found.residual
+        tolerance *= max(0.8 * rtol / last, 0.01)

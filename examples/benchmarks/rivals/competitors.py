@@ -26,7 +26,7 @@ import dasksor
 PETSC = ("/usr/bin/python3", str(Path(__file__).with_name("petsc.py")))
 # Debian's petsc4py lies beside the libraries, out of Python's sight without the headers' package.
 PETSC_PATH = ":".join(glob("/usr/lib/petscdir/*/*-real/lib/python3/dist-packages"))
-OMEGAS = [1.9, 1.95, 1.98, 1.99, 1.8, 1.6, 1.3, 1.0]
+OMEGAS = [1.0, 1.3, 1.6, 1.8, 1.9, 1.95, 1.98, 1.99]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Here:
             seconds = time.perf_counter() - began
             return Attempt(seconds, system.residual(x), tolerance, note)
 
-        return attempt(before.tolerance) if before else tightened(attempt, rtol)
+        return tightened(attempt, rtol, before.tolerance if before else rtol)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class InPetsc:
             "symmetric": system.symmetric,
             "rtol": rtol,
             "omegas": [before.omega] if before else scanned,
-            "tolerance": before.tolerance if before else None,
+            "tolerance": before.tolerance if before else rtol,
         }
         child = _petsc(str(folder), json.dumps(order))
         if child.returncode:

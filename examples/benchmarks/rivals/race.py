@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import io
 import os
 import platform
 import signal
 import statistics
+import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -37,7 +40,8 @@ class Row:
         before = self.attempts[0] if self.attempts else None
         signal.alarm(limit)
         try:
-            found = self.competitor.run(given, rtol, before, folder)
+            with contextlib.redirect_stdout(io.StringIO()):  # some report each iteration
+                found = self.competitor.run(given, rtol, before, folder)
         except Exception as error:  # whatever a rival raises is its result
             self.error = f"{type(error).__name__}: {error}"[:90]
         else:
@@ -46,6 +50,9 @@ class Row:
                 self.error = f"failed: {found.note}"
         finally:
             signal.alarm(0)
+
+    def latest(self) -> str:
+        return self.error or f"{self.attempts[-1].seconds:.2f} s, {self.attempts[-1].note}"
 
     def cells(self, reference: Row) -> dict[str, Any]:
         seconds = [a.seconds for a in self.attempts]
@@ -79,6 +86,7 @@ def race(args: argparse.Namespace, threads: int) -> None:
         for _ in range(args.repeats):
             for row in filter(lambda row: row.goes_on, rows):
                 row.take_part(given, args.rtol, Path(folder), args.limit)
+                print(f"{row.competitor.name}: {row.latest()}", file=sys.stderr, flush=True)
     table = [row.cells(rows[0]) for row in rows]
     _print(table)
     if args.csv:
