@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import io
 import os
 import platform
 import signal
@@ -40,8 +38,7 @@ class Row:
         before = self.attempts[0] if self.attempts else None
         signal.alarm(limit)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # some report each iteration
-                found = self.competitor.run(given, rtol, before, folder)
+            found = self.competitor.run(given, rtol, before, folder)
         except Exception as error:  # whatever a rival raises is its result
             self.error = f"{type(error).__name__}: {error}"[:90]
         else:
