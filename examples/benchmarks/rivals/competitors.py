@@ -26,7 +26,7 @@ import dasksor
 PETSC = ("/usr/bin/python3", str(Path(__file__).with_name("petsc.py")))
 # Debian's petsc4py lies beside the libraries, out of Python's sight without the headers' package.
 PETSC_PATH = ":".join(glob("/usr/lib/petscdir/*/*-real/lib/python3/dist-packages"))
-OMEGAS = [1.0, 1.3, 1.6, 1.8, 1.9, 1.95, 1.98, 1.99]
+OMEGAS = [1.0, 1.3, 1.6, 1.8, 1.9, 1.95, 1.98, 1.99, 1.995]
 
 
 @dataclass(frozen=True)
