@@ -124,10 +124,12 @@ class Prepared:
 
     @cached_property
     def _deflated(self) -> Splitting:
+        # Omega 1 takes the triangle of a dense matrix as it is, without a copy.
+        best = 1.0 if isinstance(self.matrix, np.ndarray) else OMEGA
         wanted = self._options.omega
         return prepare_splitting(
             self.matrix,
-            OMEGA if wanted == AUTO else float(wanted),
+            best if wanted == AUTO else float(wanted),
             self._team,
             self._nblocks,
             nullvector=self._nullvector,

@@ -195,8 +195,7 @@ def check_rows(matrix: sp.csr_array | np.ndarray, start: int) -> np.ndarray:
     ValueError
         An entry is NaN or infinite, or a diagonal entry is zero or missing.
     """
-    entries = matrix.data if sp.issparse(matrix) else matrix
-    if not np.isfinite(entries).all():
+    if not _all_finite(matrix):
         row, column, value = _first_not_finite(matrix)
         raise ValueError(f"A[{start + row}, {column}] is {value}: all entries must be finite")
     diagonal = np.asarray(matrix.diagonal(start), dtype=np.float64)
@@ -207,6 +206,14 @@ def check_rows(matrix: sp.csr_array | np.ndarray, start: int) -> np.ndarray:
             "reorder the rows or use another method"
         )
     return diagonal
+
+
+def _all_finite(matrix: sp.csr_array | np.ndarray) -> bool:
+    if sp.issparse(matrix):
+        return bool(np.isfinite(matrix.data).all())
+    # A product is quicker, and finite only if all entries are; they may be finite and overflow.
+    sums = matrix @ np.ones(matrix.shape[1], matrix.dtype)
+    return bool(np.isfinite(sums).all() or np.isfinite(matrix).all())
 
 
 def _first_not_finite(matrix: sp.csr_array | np.ndarray) -> tuple[int, int, float]:

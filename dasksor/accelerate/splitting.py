@@ -13,7 +13,7 @@ from dasksor.accelerate.aggregation import levels_of
 from dasksor.accelerate.deflation import Deflation, deflation_of
 from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Triangles, split
-from dasksor.kernels import dense, vectors
+from dasksor.kernels import vectors
 from dasksor.partition import Partition
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Splitting:
         """Write the rows of ``b - A x`` of one member's part into ``r``."""
         matrix, part = self.matrix, self.parts[member]
         if isinstance(matrix, np.ndarray):
-            dense.residual(matrix, b, x, 0, r)
+            np.subtract(b, matrix @ x, out=r)
         else:
             arrays = (matrix.indptr, matrix.indices, matrix.data)
             vectors.residual(*arrays, part.first, part.last, b, x, r)
@@ -123,8 +123,12 @@ def prepare_splitting(
 
 def _dense_splitting(matrix: np.ndarray, omega: float, team: Team) -> Splitting:
     n = len(matrix)
-    scale = np.sqrt(omega / matrix.diagonal().astype(np.float64))
-    scaled = matrix * scale
-    scaled *= scale[:, None]
-    part = Part(0, n, [SplitBlock(DenseTriangles(scaled), NO_ENTRIES, NO_ENTRIES)])
-    return Splitting(matrix, omega, team, Partition((0, n)), scale, 1.0 / scale, [part], None)
+    diagonal = matrix.diagonal().astype(np.float64)
+    scale = np.sqrt(omega / diagonal)
+    values = np.ascontiguousarray(matrix, dtype=np.float64)
+    if omega != 1.0:
+        values = values.copy()
+        np.fill_diagonal(values, diagonal / omega)
+    block = SplitBlock(DenseTriangles(values, 1.0 / scale), NO_ENTRIES, NO_ENTRIES)
+    parts = [Part(0, n, [block])]
+    return Splitting(matrix, omega, team, Partition((0, n)), scale, 1.0 / scale, parts, None)

@@ -103,9 +103,14 @@ class BandTriangles:
 
 @dataclass(frozen=True)
 class DenseTriangles:
-    """The same for a symmetric matrix in one dense block, the lower triangle of ``values``."""
+    """The same for a symmetric matrix in one dense block.
+
+    ``I + L = S K S`` with ``K`` the lower triangle of ``values`` and ``root = S^-1``; with omega 1,
+    ``K`` is that of ``A`` itself.
+    """
 
     values: np.ndarray
+    root: np.ndarray
 
     def backward(
         self,
@@ -119,7 +124,7 @@ class DenseTriangles:
         p *= beta
         p += r
         # BLAS reads columns first, and so the transpose: an upper triangle.
-        t[:] = blas.dtrsv(self.values.T, p, diag=1)
+        np.multiply(self.root, blas.dtrsv(self.values.T, self.root * p), out=t)
 
     def forward(
         self,
@@ -131,11 +136,12 @@ class DenseTriangles:
         image: Entries = NO_ENTRIES,
         c: np.ndarray = NOTHING,
     ) -> float:
-        y[:] = blas.dtrsv(self.values.T, p - tau * t, trans=1, diag=1)
+        g = self.root * (p - tau * t)
+        np.multiply(self.root, blas.dtrsv(self.values.T, g, trans=1), out=y)
         return float(p @ (t + y))
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
-        image = weight * blas.dtrmv(self.values.T, v, trans=1, diag=1)
+        image = weight / self.root * blas.dtrmv(self.values.T, v / self.root, trans=1)
         return float(image @ image)
 
 
