@@ -136,7 +136,7 @@ def _kernels(client: Client, addresses: list[str], lines: int) -> np.ndarray:
 def _time_kernels(lines: int, start: float) -> tuple[float, float]:
     rows, entries = _grid(lines)
     n = rows.size
-    x, b, r = np.zeros(n), np.ones(n), np.empty(n)
+    x, b, r = np.zeros((1, n)), np.ones((1, n)), np.empty((1, n))
     scale = 1.5 / rows.diagonal
     jobs: list[Callable[[], object]] = [
         lambda: rows.sweep(x, b, scale, FORWARD),
