@@ -26,8 +26,8 @@ from dasksor.kernels.lanes import (
 )
 
 BLOCK = 2 * LANES
-# In columns; measured: at half or four times as many it is slower.
-AHEAD = 128
+# In columns; measured: twice as many take 3 % longer at n = 1000 and 4 % less at 5000.
+AHEAD = 8 * LANES
 
 
 @numba.njit(nogil=True, cache=True)
@@ -116,6 +116,15 @@ def rest_outside(b, left, right, i, rest):
 
 
 @numba.njit(nogil=True, cache=True)
+def prefetch_right(values, i):
+    """Let the next tile's first columns come while this one waits for itself, row after row."""
+    for k in range(LANES):
+        r = row(values, i + k)
+        for j in range(r.size - AHEAD, r.size, LANES):
+            prefetch(r, j)
+
+
+@numba.njit(nogil=True, cache=True)
 def tiles(own, size, direction):
     """The tiles of the rows ``own, ..., own + size - 1``, in order."""
     first, last = own // LANES * LANES, (own + size - 1) // LANES * LANES
@@ -139,6 +148,7 @@ def sweep(values, scale, b, x, own, direction, squares):
             left[:] = right[:] = 0.0
             add_right(values, i, x[s], tile, right)
             add_left(values, i, x[s], tile, left)
+            prefetch_right(values, i + direction * LANES)
             rest_outside(b[s], left, right, i, rest)
             squares[s] += relax_tile(old, new, rest, scale, x[s], tile, own, direction)
 

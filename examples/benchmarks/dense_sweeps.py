@@ -2,8 +2,8 @@
 
     python examples/benchmarks/dense_sweeps.py [N ...]
 
-One core. Rounds of everything in turn, medians of the rounds; a ratio is the median of the ratios
-within rounds. The loop in C is built here with the system's compiler, and left out without one.
+One core. Rounds of everything in turn, each once untimed and then some times over, as in a solve;
+medians of the rounds. A ratio is the median of the ratios within rounds. The loop in C is built here with the system's compiler, and left out without one.
 """
 
 import ctypes
@@ -100,6 +100,7 @@ def contenders(n, sweeps):
 
 
 def timed(run, repeats):
+    run()
     began = time.perf_counter()
     for _ in range(repeats):
         run()
@@ -108,9 +109,7 @@ def timed(run, repeats):
 
 def measure(n, sweeps, rounds=15):
     runs = contenders(n, sweeps)
-    repeats = max(1, 3_000_000 // n**2)
-    for run in runs.values():
-        run()
+    repeats = max(3, 10_000_000 // n**2)
     seconds = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
