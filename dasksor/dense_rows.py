@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from dask.sizeof import sizeof
 
-from dasksor.kernels import dense, symmetric
+from dasksor.kernels import dense, half
 
 # In bytes: a matrix that may stay in a core's own cache.
 CACHED = 2**21
@@ -30,7 +30,7 @@ class DenseRows:
     def of(cls, values: np.ndarray, diagonal: np.ndarray, own: int) -> DenseRows:
         """From frozen arrays."""
         halved = len(values) == values.shape[1] and values.nbytes > CACHED
-        return cls(values, diagonal, own, halved and symmetric.equals_transpose(values))
+        return cls(values, diagonal, own, halved and half.equals_transpose(values))
 
     @property
     def size(self) -> int:
@@ -44,7 +44,7 @@ class DenseRows:
         squares = np.zeros(len(x))
         # Several right-hand sides are limited by arithmetic, of which half the entries have more.
         if self.symmetric and len(x) == 1:
-            symmetric.sweep(self.values, scale, b, x, direction, squares)
+            half.sweep(self.values, scale, b, x, direction, squares)
         else:
             dense.sweep(self.values, scale, b, x, self.own, direction, squares)
         return sum(squares.tolist())

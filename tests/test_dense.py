@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reference import BACKWARD, FORWARD, dense_sweep, directions, random_cuts, seeds
 
 from dasksor import dense_rows
-from dasksor.kernels import dense, symmetric
+from dasksor.kernels import dense, half
 from dasksor.rows import prepare_rows, relax, residual_norms
 
 # Around tiles of 8 and panels of 16 columns, and where blocks of sums are many.
@@ -66,7 +66,7 @@ def test_rows_are_summed_alike_in_every_partition(seed, n, nrhs, nblocks, direct
 def test_right_hand_sides_together_are_those_one_at_a_time(seed, n, direction, dtype, mirrored):
     _, A, b, x = problem(seed, n, 3, dtype, mirrored)
     where = (direction,) if mirrored else (0, direction)
-    kernel = symmetric.sweep if mirrored else dense.sweep
+    kernel = half.sweep if mirrored else dense.sweep
     together, squares = swept(kernel, A, b, x, *where)
     r = np.empty_like(x)
     dense.residual(A, b, x, 0, r)
@@ -85,7 +85,7 @@ def test_right_hand_sides_together_are_those_one_at_a_time(seed, n, direction, d
 def test_half_of_a_symmetric_matrix_gives_the_bits_of_the_whole(seed, n, nrhs, direction, dtype):
     _, A, b, x = problem(seed, n, nrhs, dtype, mirrored=True)
     whole, squares = swept(dense.sweep, A, b, x, 0, direction)
-    half, same = swept(symmetric.sweep, A, b, x, direction)
+    half, same = swept(half.sweep, A, b, x, direction)
     np.testing.assert_array_equal(half, whole)
     np.testing.assert_array_equal(same, squares)
 
@@ -95,11 +95,11 @@ def test_half_of_a_symmetric_matrix_gives_the_bits_of_the_whole(seed, n, nrhs, d
 def test_half_of_a_symmetric_matrix_is_all_that_is_read(n, direction):
     # Panels of 16 and their triangles are read whole, and the rows of an incomplete last tile.
     _, A, b, x = problem(0, n, 1, mirrored=True)
-    expected, _ = swept(symmetric.sweep, A, b, x, direction)
+    expected, _ = swept(half.sweep, A, b, x, direction)
     i, j = np.indices((n, n))
     far = i // dense.BLOCK > j // dense.BLOCK if direction == FORWARD else i // 16 < j // 16
     A[far & (i < n // 8 * 8) & (j < n // 8 * 8)] = np.nan
-    read, _ = swept(symmetric.sweep, A, b, x, direction)
+    read, _ = swept(half.sweep, A, b, x, direction)
     np.testing.assert_array_equal(read, expected)
 
 
@@ -107,11 +107,11 @@ def test_half_of_a_symmetric_matrix_is_all_that_is_read(n, direction):
 @given(seeds, st.integers(2, 150), dtypes, st.data())
 def test_equals_transpose(seed, n, dtype, data):
     _, A, _, _ = problem(seed, n, 1, dtype, mirrored=True)
-    assert symmetric.equals_transpose(A)
+    assert half.equals_transpose(A)
     i = data.draw(st.integers(0, n - 1))
     j = data.draw(st.integers(0, n - 1).filter(lambda j: j != i))
     A[i, j] = np.nextafter(A[i, j], np.inf)
-    assert not symmetric.equals_transpose(A)
+    assert not half.equals_transpose(A)
 
 
 @pytest.mark.parametrize("direction", [FORWARD, BACKWARD])

@@ -3,7 +3,8 @@
     python examples/benchmarks/dense_sweeps.py [N ...]
 
 One core. Rounds of everything in turn, each once untimed and then some times over, as in a solve;
-medians of the rounds. A ratio is the median of the ratios within rounds. The loop in C is built here with the system's compiler, and left out without one.
+medians of the rounds. A ratio is the median of the ratios within rounds. The loop in C is built
+here with the system's compiler, and left out without one.
 """
 
 import ctypes
