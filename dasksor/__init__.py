@@ -8,6 +8,7 @@ from dasksor.lazy import sweep
 from dasksor.planning.calibrate import calibrate
 from dasksor.planning.machine import Machine
 from dasksor.planning.plan import Plan, plan
+from dasksor.prepared import Prepared, prepare
 from dasksor.result import Result
 from dasksor.resume import resume
 from dasksor.simulate import Simulation, simulate
@@ -27,6 +28,7 @@ __all__ = [
     "Measurement",
     "NotConverged",
     "Plan",
+    "Prepared",
     "Result",
     "SchedulerLostError",
     "Simulation",
@@ -34,6 +36,7 @@ __all__ = [
     "calibrate",
     "from_blocks",
     "plan",
+    "prepare",
     "problems",
     "read",
     "read_vector",

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from dasksor.dense_rows import DenseRows
+from dasksor.kernels.symmetry import asymmetry
 from dasksor.partition import Partition, compact
 from dasksor.rows import CsrRows, Rows
 
@@ -93,6 +94,18 @@ def could_be_positive_definite(facts: Sequence[RowFacts]) -> bool:
     """Whether ``A`` is symmetric, as a random test sees it, with a positive diagonal."""
     asymmetry = abs(sum(f.asymmetry for f in facts))
     return asymmetry <= 1e-13 * sum(f.weight for f in facts) and all(f.positive for f in facts)
+
+
+def suits_gradients(matrix: np.ndarray | sp.csr_array) -> bool:
+    """The same for a matrix that is all here, in one pass."""
+    if not (matrix.diagonal() > 0.0).all():
+        return False
+    if isinstance(matrix, np.ndarray):
+        u, v = np.sin(1.7 * np.arange(len(matrix)) + 0.3), np.cos(0.9 * np.arange(len(matrix)))
+        found, weight = float(u @ (matrix @ v) - v @ (matrix @ u)), float(np.abs(matrix).sum())
+    else:
+        found, weight = asymmetry(matrix.indptr, matrix.indices, matrix.data)
+    return abs(found) <= 1e-13 * weight
 
 
 def worst(facts: Sequence[RowFacts]) -> tuple[float, float]:

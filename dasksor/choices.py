@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from dasksor import config
 from dasksor import omega as relaxation
-from dasksor.analysis import RowFacts, could_be_positive_definite, jacobi_bound, worst
+from dasksor.analysis import (
+    RowFacts,
+    could_be_positive_definite,
+    jacobi_bound,
+    suits_gradients,
+    worst,
+)
 from dasksor.engine.method import Method
+from dasksor.engine.steps import ENERGY, RESIDUAL
 from dasksor.options import AUTO, Options
 from dasksor.system import LinearSystem
 
 WORTH_PROVING = 0.95
+HERE = (AUTO, "sequential", "threads")
+UNSUITABLE = (
+    "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
+    "leave accelerate out"
+)
 
 
 def available_cores() -> int:
@@ -19,7 +33,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple[str, str]:
+def choose_mode(
+    wanted: str, system: LinearSystem, *, has_client: bool, accelerated: bool = False
+) -> tuple[str, str]:
     """A mode, and the reason that the result gives for it."""
     if wanted != AUTO:
         return wanted, "as asked"
@@ -27,10 +43,38 @@ def choose_mode(wanted: str, system: LinearSystem, *, has_client: bool) -> tuple
         return "async", "A is built on the workers"
     below = int(config.get("sequential-below"))
     if system.entries is not None and system.entries < below:
-        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay a cluster"
+        return "sequential", f"{system.entries} entries, fewer than {below}, do not pay threads"
     if not has_client and available_cores() == 1:
         return "sequential", "one core and no cluster"
+    if has_client:
+        return "async", f"{system.entries} entries pay the cluster"
+    # A dense matrix is one block for one thread.
+    if accelerated:
+        one = isinstance(system.matrix, np.ndarray)
+        return ("sequential" if one else "threads"), f"{system.entries} entries, symmetric"
     return "async", f"{system.entries} entries pay a cluster"
+
+
+def accelerates_here(options: Options, system: LinearSystem) -> bool:
+    """Whether a solve in this process is by conjugate gradients.
+
+    In mode "auto" where the matrix allows it, unless the order of sweeps, or their number alone,
+    is asked for; in mode "sequential" only if asked for; in mode "threads" always.
+
+    Raises
+    ------
+    ValueError
+        They are asked for, and the matrix cannot be symmetric positive definite.
+    """
+    asked = options.accelerate == "cg" or options.mode == "threads"
+    if options.mode not in HERE or options.accelerate is None or not system.is_local:
+        return False
+    if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
+        return False
+    suitable = suits_gradients(system.matrix)  # type: ignore[arg-type]
+    if asked and not suitable:
+        raise ValueError(UNSUITABLE)
+    return suitable
 
 
 def choose_blocks(system: LinearSystem, mode: str, nthreads: int, *, waits: bool = True) -> int:
@@ -59,7 +103,9 @@ def choose_staleness(wanted: int | str | None, facts: list[RowFacts], nthreads: 
     return 0
 
 
-def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Method:
+def choose_method(
+    options: Options, system: LinearSystem, facts: list[RowFacts], nthreads: int
+) -> Method:
     """How asynchronous blocks work: free sweeps are accelerated where the matrix allows it.
 
     Raises
@@ -71,12 +117,17 @@ def choose_method(options: Options, facts: list[RowFacts], nthreads: int) -> Met
     staleness = choose_staleness(options.staleness, facts, nthreads)
     suitable = could_be_positive_definite(facts)
     if accelerate == "cg" and not suitable:
-        raise ValueError(
-            "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
-            "leave accelerate out"
-        )
-    if accelerate == "cg" or (accelerate == AUTO and staleness is None and suitable):
-        return Method(None, directions, accelerated=True)
+        raise ValueError(UNSUITABLE)
+    free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
+    if accelerate == "cg" or (accelerate == AUTO and free and suitable):
+        return Method(None, directions, ENERGY)
+    if accelerate == "gcr":
+        return Method(None, directions, RESIDUAL)
+    positive = all(f.positive for f in facts)
+    # Plain relaxation is as quick where A is well dominated by its diagonal, and waits for nobody.
+    is_open = accelerate == AUTO and staleness is None and positive
+    if is_open and _dominance(system, facts) >= WORTH_PROVING:
+        return Method(None, directions, RESIDUAL)
     return Method(staleness, directions)
 
 
@@ -87,15 +138,22 @@ def choose_omega(
     staleness = method.staleness
     if options.omega != AUTO:
         return relaxation.Given(float(options.omega))
-    if method.accelerated:
-        return relaxation.Cautious(1.0, "proven")
+    if method.rule is not None:
+        # No omega can make the norm of the rule grow; only for energy that means convergence.
+        return relaxation.Cautious(1.0, "proven" if method.rule is ENERGY else "heuristic")
     if staleness == 0 and len(options.directions) == 1:
         return relaxation.Estimated()
-    bound, coupling = worst(facts)
+    bound, (_, coupling) = _dominance(system, facts), worst(facts)
+    if staleness != 0:
+        return relaxation.for_stale_sweeps(bound, coupling)
+    return relaxation.Cautious(1.0, "proven" if bound < 1.0 else "heuristic")
+
+
+def _dominance(system: LinearSystem, facts: list[RowFacts]) -> float:
+    """A bound on ``rho(|J|)``, by rows as they are or, where that says nothing, scaled."""
+    bound, _ = worst(facts)
     if bound >= 1.0 and system.is_local:
         sharper = jacobi_bound(system.matrix)
         # Just below 1 it proves an omega near 1 only, which grids pay with ten times the sweeps.
         bound = sharper if sharper < WORTH_PROVING else bound
-    if staleness != 0:
-        return relaxation.for_stale_sweeps(bound, coupling)
-    return relaxation.Cautious(1.0, "proven" if bound < 1.0 else "heuristic")
+    return bound

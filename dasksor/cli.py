@@ -92,10 +92,10 @@ def demo() -> None:
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(None, auto=AUTO, cg="cg", none=None),
+    type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
     default=AUTO,
     show_default=True,
-    help="For mode async: cg makes free sweeps directions of conjugate gradients, none does not.",
+    help="For mode async: cg and gcr step along what free sweeps give, none does not.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from dasksor.kernels.matching import pairs
+from dasksor.kernels.matching import contracted, pairs
 from dasksor.rows import CsrRows, Rows, dots
 
 # Six matchings make aggregates of about 64 unknowns: 8 x 8 points of a plane grid.
@@ -46,20 +47,62 @@ def matched(matrix: sp.csr_array, matchings: int) -> tuple[np.ndarray, sp.csr_ar
 
     Returns for each row the lowest row of its aggregate, and ``Z'AZ``, its rows in their order.
     """
-    roots = np.arange(matrix.shape[0])
-    members = roots
+    group = np.arange(matrix.shape[0])
     for _ in range(matchings):
-        matrix.sum_duplicates()
-        root = pairs(matrix.indptr, matrix.indices, matrix.data)
-        kept, number = np.unique(root, return_inverse=True)
-        if kept.size == root.size:
+        size = matrix.shape[0]
+        arrays = (matrix.indptr, matrix.indices, matrix.data)
+        pair, count = pairs(*arrays, 0, size)
+        if count == size:
             break
-        prolongation = sp.csr_array(
-            (np.ones(root.size), number, np.arange(root.size + 1)), shape=(root.size, kept.size)
+        ptr, idx, val = contracted(*arrays, pair, count, 0, size)
+        matrix = sp.csr_array((val, idx, ptr), shape=(count, count))
+        group = pair[group]
+    # Groups are numbered in the order of their lowest rows.
+    _, lowest = np.unique(group, return_index=True)
+    return lowest[group], matrix
+
+
+class Factors:
+    """Factors of a symmetric positive semidefinite matrix, for consistent right-hand sides.
+
+    Of each part that is singular with the constants as its null vector one diagonal entry is
+    raised: the solution is then the one that is zero there.
+    """
+
+    def __init__(self, matrix: sp.csr_array) -> None:
+        # Minimum degree goes astray among the ties of a regular numbering: 20 times the fill.
+        self._order = np.random.default_rng(0).permutation(matrix.shape[0])
+        raised = sp.csc_array(matrix + sp.diags_array(_raised(matrix)))
+        self._factors = splu(
+            raised[self._order][:, self._order],
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
         )
-        matrix = sp.csr_array(prolongation.T @ matrix @ prolongation)
-        members, roots = number[members], roots[kept]
-    return roots[members], matrix
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return self._factors.nnz
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """For ``b`` of shape (n,) or (n, m)."""
+        x = np.empty_like(b)
+        x[self._order] = self._factors.solve(b[self._order])
+        return x
+
+
+def _raised(matrix: sp.csr_array) -> np.ndarray:
+    """What is added to the diagonal, so that no part is singular."""
+    _, part = connected_components(matrix, directed=False)
+    diagonal = matrix.diagonal()
+    weight = np.bincount(part, np.abs(diagonal))
+    rest = np.abs(np.bincount(part, matrix.sum(axis=1)))
+    _, lowest = np.unique(part, return_index=True)
+    pinned = lowest[rest <= 1e-12 * weight]
+    raised = np.zeros(diagonal.size)
+    raised[pinned] = np.where(diagonal[pinned] == 0.0, 1.0, diagonal[pinned])
+    return raised
 
 
 class Entries(NamedTuple):

@@ -110,10 +110,11 @@ class Cut(Enum):
 
 
 class Step(NamedTuple):
-    """A step of flexible conjugate gradients: everything of shape (nrhs, ...).
+    """A step along a flexible conjugate direction: everything of shape (nrhs, ...).
 
     The new direction is ``z + Z coarse - sum_i conjugate[i] p_i`` over the directions kept, oldest
-    first, and ``length`` the step along it.
+    first, and ``length`` the step along it. Where cycles start with the coarse space ``Z coarse``
+    is part of the next ``z`` instead.
     """
 
     coarse: np.ndarray
@@ -198,18 +199,19 @@ class CoarsePart(NamedTuple):
 class Moments(NamedTuple):
     """From a block to the monitor: its parts of the inner products of one cycle.
 
-    ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions ``p_i`` kept:
-    arrays of shape (nrhs,), ``zq`` and ``pr`` one for each direction, and ``coarse = Z'(r - A z)``,
-    ``coarse_r = Z'r`` over ``members``, the block's aggregates, of shape (nrhs, members).
+    ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions ``p_i`` kept, and
+    ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`): ``t'r``, ``t'Az``, and for each
+    direction ``t'q_i`` and ``t_i'r``, arrays of shape (nrhs,). ``coarse = Z'(r - A z)`` and
+    ``coarse_r = Z'r`` are over ``members``, the block's aggregates, of shape (nrhs, members).
     """
 
     block: int
     epoch: int
     version: int
-    zr: np.ndarray
-    zaz: np.ndarray
-    zq: list[np.ndarray]
-    pr: list[np.ndarray]
+    tr: np.ndarray
+    taz: np.ndarray
+    tq: list[np.ndarray]
+    past_r: list[np.ndarray]
     residual: np.ndarray
     members: np.ndarray
     coarse: np.ndarray

@@ -17,8 +17,8 @@ from dasksor.engine.course import Limits, Measurement
 from dasksor.rows import BACKWARD, FORWARD
 
 AUTO = "auto"
-MODES = (AUTO, "sequential", "sync", "async")
-ACCELERATIONS = (AUTO, "cg", None)
+MODES = (AUTO, "sequential", "threads", "sync", "async")
+ACCELERATIONS = (AUTO, "cg", "gcr", None)
 MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -27,10 +27,10 @@ DIRECTIONS = {
 }
 # An option is refused in a mode where it would do nothing.
 MEANING = {
-    "blocks": ("sync", "async"),
+    "blocks": ("threads", "sync", "async"),
     "staleness": ("async",),
     "mailbox": ("async",),
-    "accelerate": ("async",),
+    "accelerate": (AUTO, "sequential", "threads", "async"),
     "checkpoint": ("async",),
     "client": (AUTO, "sync", "async"),
 }
@@ -56,28 +56,35 @@ class Options:
     @property
     def waits(self) -> bool:
         """Whether blocks may have to wait for each other."""
-        return self.staleness is not None and self.accelerate != "cg"
+        return self.staleness is not None and self.accelerate not in ("cg", "gcr")
+
+    @property
+    def leaves_sweeps_open(self) -> bool:
+        """Whether nothing but a tolerance is asked for: no order, age or number of sweeps."""
+        limits = self.limits
+        ordered = self.directions != DIRECTIONS["forward"] or self.staleness != AUTO
+        return not ordered and (limits.rtol > 0.0 or limits.atol > 0.0)
 
     @classmethod
     def checked(
         cls,
         n: int,
         *,
-        rtol: float,
-        atol: float,
-        maxiter: int | None,
-        timeout: float | None,
-        mode: str,
-        omega: float | str,
-        sweep: str,
-        blocks: int | None,
-        staleness: int | str | None,
-        accelerate: str | None,
-        mailbox: str,
-        checkpoint: str | os.PathLike | None,
-        checkpoint_every: float,
-        client: Client | None,
-        callback: Callable[[Measurement], object] | None,
+        rtol: float = 1e-5,
+        atol: float = 0.0,
+        maxiter: int | None = None,
+        timeout: float | None = None,
+        mode: str = AUTO,
+        omega: float | str = AUTO,
+        sweep: str = "forward",
+        blocks: int | None = None,
+        staleness: int | str | None = AUTO,
+        accelerate: str | None = AUTO,
+        mailbox: str = AUTO,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_every: float = 60.0,
+        client: Client | None = None,
+        callback: Callable[[Measurement], object] | None = None,
     ) -> Options:
         """Check the options of a solve with ``n`` unknowns.
 
@@ -95,9 +102,9 @@ class Options:
         if blocks is not None:
             blocks = check_blocks(blocks, n)
         _check_staleness(staleness)
-        if accelerate == "cg" and staleness not in (None, AUTO):
+        if accelerate in ("cg", "gcr") and staleness not in (None, AUTO):
             raise ValueError(
-                f"accelerate='cg' sweeps without waiting, got staleness={staleness!r}: "
+                f"accelerate={accelerate!r} sweeps without waiting, got staleness={staleness!r}: "
                 "leave staleness out, or use accelerate=None for plain relaxation"
             )
         _check_meaning(
@@ -109,6 +116,7 @@ class Options:
             checkpoint=checkpoint is not None,
             client=client is not None,
         )
+        _check_acceleration(mode, accelerate, sweep)
         if not _is_number(checkpoint_every) or checkpoint_every < 0:
             raise ValueError(
                 f"checkpoint_every must be a number of seconds >= 0, got {checkpoint_every!r}"
@@ -118,7 +126,7 @@ class Options:
             _check_client(client)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {type(callback).__name__}")
-        limits = _checked_limits(n, rtol, atol, maxiter, timeout)
+        limits = checked_limits(n, rtol, atol, maxiter, timeout)
         return cls(
             limits, mode, omega, DIRECTIONS[sweep], blocks, staleness, accelerate, mailbox,
             folder, float(checkpoint_every), client, callback,
@@ -132,9 +140,10 @@ def _checked_folder(checkpoint: str | os.PathLike) -> Path:
     return folder
 
 
-def _checked_limits(
+def checked_limits(
     n: int, rtol: float, atol: float, maxiter: int | None, timeout: float | None
 ) -> Limits:
+    """When to stop, checked; ``maxiter`` is ``max(10 n, 1000)`` by default."""
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not _is_number(value) or value < 0:
             raise ValueError(f"{name} must be nonnegative and finite, got {value!r}")
@@ -189,6 +198,24 @@ def _check_meaning(mode: str, **given: bool) -> None:
                 f"{name} has no meaning in mode {mode!r}: "
                 f"leave it out or use mode {MEANING[name][-1]!r}"
             )
+
+
+def _check_acceleration(mode: str, accelerate: str | None, sweep: str) -> None:
+    if mode == "threads" and accelerate is None:
+        raise ValueError(
+            "mode 'threads' is for accelerated solves, got accelerate=None: "
+            "leave it out, or use another mode for plain sweeps"
+        )
+    if accelerate == "gcr" and mode != "async":
+        raise ValueError(
+            f"accelerate='gcr' is for mode 'async', got mode {mode!r}: leave one of them out"
+        )
+    here = mode == "threads" or (mode in (AUTO, "sequential") and accelerate == "cg")
+    if here and sweep != "forward":
+        raise ValueError(
+            f"sweep={sweep!r} has no meaning where conjugate gradients go forth and back: "
+            "leave it out, or use accelerate=None in another mode"
+        )
 
 
 def _check_client(client: Any) -> None:

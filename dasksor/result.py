@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,8 +11,9 @@ import dask
 import dask.array as da
 import numpy as np
 
-from dasksor.engine.course import Measurement
-from dasksor.engine.outcome import Timings
+from dasksor.engine.course import Course, Measurement
+from dasksor.engine.outcome import Outcome, Timings
+from dasksor.options import Options
 from dasksor.rows import joined, norms
 from dasksor.status import Status
 from dasksor.system import LinearSystem
@@ -31,7 +33,8 @@ class Result:
     status : Status
         How the solve ended; its value is a sentence.
     sweeps : int
-        Sweeps done when ``x`` was taken; under staleness the mean over the blocks.
+        Sweeps done when ``x`` was taken; under staleness the mean over the blocks; iterations
+        where conjugate gradients ran in this process.
     residual_norm : float or ndarray, shape (m,)
         2-norm of ``b - A x``, one for each column of a two-dimensional ``b``.
     rtol, atol : float
@@ -42,11 +45,11 @@ class Result:
         ``"given"``, ``"estimated"`` while sweeping, ``"proven"`` safe for every schedule, or
         ``"heuristic"``.
     mode : str
-        ``"sequential"``, ``"sync"`` or ``"async"``, and `reason` says why.
+        ``"sequential"``, ``"threads"``, ``"sync"`` or ``"async"``, and `reason` says why.
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        ``"cg"`` where sweeps gave directions for conjugate gradients.
+        ``"cg"`` for conjugate gradients, ``"gcr"`` for steps that minimise the residual.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int
@@ -152,10 +155,13 @@ class Result:
             staleness += f", accelerated by {self.accelerate}"
         where = "one thread" if self.mode == "sequential" else f"{self.workers} threads"
         blocks = "one block" if self.blocks == 1 else f"{self.blocks} blocks"
+        how = f"omega {self.omega:.6g}{origin}, {staleness}"
+        if self.accelerate and self.mode != "async":
+            how = f"conjugate gradients with SSOR, omega {self.omega:.6g}{origin}"
         lines = [
             f"{'converged' if self.success else 'not converged'}: {self.message}",
             f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
-            f"{self.sweeps} sweeps, omega {self.omega:.6g}{origin}, {staleness}",
+            f"{self.sweeps} sweeps, {how}",
             f"mode {self.mode}, {blocks} on {where}: {self.reason}",
         ]
         if self.mailbox:
@@ -171,6 +177,36 @@ class Result:
         spent = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in total.items())
         lines.append(f"{self.timings['wall']:.2f} s; thread seconds: {spent}")
         return "\n".join(lines)
+
+
+def result_of(
+    system: LinearSystem,
+    request: Options,
+    course: Course,
+    outcome: Outcome,
+    began: float,
+    setup: float,
+    **how: Any,
+) -> Result:
+    assert course.status is not None
+    norms = course.best_norms
+    total: Timings = outcome.timings
+    total.setup = setup
+    return Result(
+        x=shaped(outcome.x, system.vector),
+        status=course.status,
+        sweeps=course.best_sweeps,
+        residual_norm=float(norms[0]) if system.vector else norms,
+        rtol=request.limits.rtol,
+        atol=request.limits.atol,
+        omega=course.relaxation.omega,
+        omega_origin=course.relaxation.origin,
+        history=course.history,
+        timings=timings_dict(total, outcome.blocks, time.perf_counter() - began),
+        messages=outcome.messages,
+        bytes_sent=outcome.bytes_sent,
+        **how,
+    )
 
 
 def residual_norm(system: LinearSystem, nblocks: int = 16) -> Any:

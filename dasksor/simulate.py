@@ -165,10 +165,10 @@ def simulate(
     partition = system.partition(nblocks)
     rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
     facts = [row_facts(block, partition) for block in rows]
-    method = choose_method(options, facts, workers)
+    method = choose_method(options, system, facts, workers)
     course = Course(options.limits, choose_omega(options, system, facts, method))
     entries = np.array([f.entries for f in facts], dtype=float)
-    _, rhs, start = system.whole()
+    rhs, start = system.vectors()
     stock = _Stock(
         method,
         rows,

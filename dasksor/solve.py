@@ -12,22 +12,25 @@ from typing import Any
 import dask.array as da
 from distributed import Client
 
-from dasksor.analysis import row_facts
-from dasksor.choices import choose_blocks, choose_method, choose_mode, choose_omega
+from dasksor.choices import (
+    accelerates_here,
+    choose_blocks,
+    choose_method,
+    choose_mode,
+    choose_omega,
+)
 from dasksor.clusters import cluster_for, current_client
-from dasksor.engine import coordinator, placement, sequential, synchronous
+from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
-from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Thread
 from dasksor.engine.roll import Roll
 from dasksor.errors import NotConverged
 from dasksor.interrupts import shielded
 from dasksor.options import AUTO, Options
-from dasksor.partition import Partition
-from dasksor.result import Result, shaped, timings_dict
-from dasksor.rows import prepare_rows
+from dasksor.prepared import Prepared
+from dasksor.result import Result, result_of
 from dasksor.system import LinearSystem
 
 
@@ -82,10 +85,12 @@ def solve(
         Tolerances. With both zero exactly `maxiter` sweeps are made.
     maxiter : int, optional
         Most sweeps; ``max(10 n, 1000)`` by default.
-    mode : {"auto", "sequential", "sync", "async"}
-        ``"sequential"``: here, without a cluster. ``"sync"``: every sweep a Dask task graph, the
-        exact SOR of the natural order. ``"async"``: long-lived tasks on the workers' threads that
-        publish slices of ``x``. ``"auto"``: sequential where a cluster would not pay, else async.
+    mode : {"auto", "sequential", "threads", "sync", "async"}
+        ``"sequential"``: here, without a cluster. ``"threads"``: accelerated, on all cores of this
+        process. ``"sync"``: every sweep a Dask task graph, the exact SOR of the natural order.
+        ``"async"``: long-lived tasks on the workers' threads that publish slices of ``x``.
+        ``"auto"``: one of those in this process for matrices that are here and no client, or
+        where a cluster would not pay; else async.
     omega : float or "auto"
         Relaxation factor in (0, 2). ``"auto"`` estimates it while exact sweeps run (Hageman and
         Young 1981); under staleness it stays where convergence is proven, or says "heuristic"
@@ -93,15 +98,19 @@ def solve(
     sweep : {"forward", "backward", "symmetric"}
         Order of the rows; symmetric is a forward pass and a backward pass (SSOR).
     blocks : int, optional
-        Row blocks, for modes "sync" and "async".
+        Row blocks, for modes "threads", "sync" and "async".
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    accelerate : {"auto", "cg", None}
-        For mode "async": ``"cg"`` makes every two passes of free sweeps, with a coarse correction,
-        a direction of flexible conjugate gradients, for symmetric positive definite ``A``.
-        ``None`` is plain relaxation. ``"auto"``: "cg" where `staleness` is None and ``A`` is
-        symmetric with a positive diagonal.
+    accelerate : {"auto", "cg", "gcr", None}
+        ``"cg"``, for symmetric positive definite ``A``: in this process conjugate gradients
+        preconditioned by SSOR and deflated by a coarse space (`sweeps` then counts iterations); in
+        mode "async" every two passes of free sweeps become a direction of flexible conjugate
+        gradients. ``"gcr"``, for mode "async" and any ``A``, goes along such a direction as far as
+        the norm of the residual falls. ``None`` is plain relaxation. ``"auto"``: "cg" where ``A``
+        is symmetric with a positive diagonal and the mode is "auto" or "threads", or `staleness` is
+        None; with `staleness` None "gcr" for other matrices with a positive diagonal, unless well
+        dominated by it.
     mailbox : {"auto", "memory", "shared", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, memory
         shared by processes of one machine, messages from worker to worker, or the scheduler's
@@ -159,32 +168,19 @@ def solve(
         callback=callback,
     )
     has_client = client is not None or current_client() is not None
-    mode, reason = choose_mode(mode, system, has_client=has_client)
-    if mode == "sequential":
-        result = _solve_here(system, request, reason, began)
+    if mode in ("sequential", "threads"):
+        system = system.gathered()
+    accelerated = accelerates_here(request, system)
+    mode, reason = choose_mode(mode, system, has_client=has_client, accelerated=accelerated)
+    if mode in ("sequential", "threads"):
+        ready = Prepared(system.matrix, mode, reason, "cg" if accelerated else None, request)
+        result = ready.result(system, request, began)
     else:
         with cluster_for(client) as (active, ours), shielded(active):
             result = solve_there(system, request, mode, reason, active, ours, began)
     if raise_on_failure and not result.success:
         raise NotConverged(result)
     return result
-
-
-def _solve_here(system: LinearSystem, request: Options, reason: str, began: float) -> Result:
-    matrix, rhs, start = system.whole()
-    rows = prepare_rows(matrix, 0)
-    facts = [row_facts(rows, Partition((0, system.n)))]
-    method = Method(0, request.directions)
-    course = Course(request.limits, choose_omega(request, system, facts, method), request.callback)
-    setup = time.perf_counter() - began
-    outcome = sequential.run(rows, rhs, start, course, request.directions)
-    if isinstance(system.rhs, da.Array):
-        outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-    return result_of(
-        system, request, course, outcome, began, setup,
-        mode="sequential", reason=reason, staleness=0, accelerate=None,
-        blocks=1, workers=1, mailbox=None, losses=0, moves=0,
-    )  # fmt: skip
 
 
 def solve_there(
@@ -209,7 +205,7 @@ def solve_there(
     if mode == "sync":
         method = Method(0, request.directions)
     elif method is None:
-        method = choose_method(request, placed.facts, len(threads))
+        method = choose_method(request, system, placed.facts, len(threads))
     omega = choose_omega(request, system, placed.facts, method)
     course = Course(request.limits, omega, request.callback)
     # Our own cluster ends with this call, and an answer left on it would end with it.
@@ -263,33 +259,3 @@ def _checkpoint(
         return None
     case = Case(system, replace(request, client=None, callback=None), method, nblocks)
     return Checkpoint(request.checkpoint, request.checkpoint_every, nblocks, case, goes_on=goes_on)
-
-
-def result_of(
-    system: LinearSystem,
-    request: Options,
-    course: Course,
-    outcome: Outcome,
-    began: float,
-    setup: float,
-    **how: Any,
-) -> Result:
-    assert course.status is not None
-    norms = course.best_norms
-    total: Timings = outcome.timings
-    total.setup = setup
-    return Result(
-        x=shaped(outcome.x, system.vector),
-        status=course.status,
-        sweeps=course.best_sweeps,
-        residual_norm=float(norms[0]) if system.vector else norms,
-        rtol=request.limits.rtol,
-        atol=request.limits.atol,
-        omega=course.relaxation.omega,
-        omega_origin=course.relaxation.origin,
-        history=course.history,
-        timings=timings_dict(total, outcome.blocks, time.perf_counter() - began),
-        messages=outcome.messages,
-        bytes_sent=outcome.bytes_sent,
-        **how,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import dask
@@ -59,7 +59,11 @@ class LinearSystem:
             Shapes do not match, ``A`` is not square or empty or has unknown chunks, an entry is
             NaN or infinite, or a diagonal entry is zero.
         """
-        matrix = as_matrix(A)
+        return cls.with_matrix(as_matrix(A), b, x0)
+
+    @classmethod
+    def with_matrix(cls, matrix: Matrix, b: Any, x0: Any = None) -> LinearSystem:
+        """The same with a matrix that has been checked before."""
         n = matrix.shape[0]
         rhs = as_vectors(b, n, "b")
         start = None if x0 is None else as_vectors(x0, n, "x0")
@@ -116,13 +120,17 @@ class LinearSystem:
             return delayed(assembled, pure=False)(pieces)
         return self.matrix[start:stop]
 
-    def whole(self) -> tuple[Any, np.ndarray, np.ndarray]:
-        """All of ``A``, `rhs` and `start` in this process."""
-        parts = (
-            self.rows(0, self.n),
-            self.entries_of(self.rhs, 0, self.n),
-            self.entries_of(self.start, 0, self.n),
-        )
+    def gathered(self) -> LinearSystem:
+        """The same system with all of ``A`` in this process."""
+        if self.is_local:
+            return self
+        (matrix,) = dask.compute(self.rows(0, self.n), scheduler="threads")
+        check_rows(matrix, 0)
+        return replace(self, matrix=matrix)
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """All of `rhs` and `start` in this process."""
+        parts = self.entries_of(self.rhs, 0, self.n), self.entries_of(self.start, 0, self.n)
         return dask.compute(*parts, scheduler="threads")
 
     def entries_of(self, vectors: np.ndarray | da.Array | None, start: int, stop: int) -> Any:

@@ -86,7 +86,8 @@ def counted(maxiter, omega=1.2):
 
 def sequentially(A, b, course, x0=None, directions=(FORWARD,)):
     """The plain solve of the same system."""
-    matrix, rhs, start = LinearSystem.of(A, b, x0).whole()
+    system = LinearSystem.of(A, b, x0)
+    matrix, (rhs, start) = system.gathered().matrix, system.vectors()
     return sequential.run(prepare_rows(matrix, 0), rhs, start, course, directions).x
 
 
@@ -104,7 +105,7 @@ def drive(
 ):
     """Solve with one block for each of ``cuts``, block ``p`` on host ``owner[p]``."""
     system = LinearSystem.of(A, b, x0)
-    matrix, rhs, start = system.whole()
+    matrix, (rhs, start) = system.gathered().matrix, system.vectors()
     partition = Partition(tuple(cuts or (0, system.n)))
     rows = [prepare_rows(matrix[i:j], i) for i, j in partition.ranges]
     every = exchanges([row_facts(r, partition).needs for r in rows])

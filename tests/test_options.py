@@ -101,7 +101,11 @@ BAD = [
     ({"mode": None}, ValueError, "mode must be one of auto, sequential, sync, async; got None"),
     ({"sweep": "up"}, ValueError, "sweep must be one of forward, backward, symmetric; got 'up'"),
     ({"mailbox": "pigeon"}, ValueError, "mailbox must be one of auto, memory, .*got 'pigeon'"),
-    ({"accelerate": "gmres"}, ValueError, "accelerate must be one of auto, cg, None; got 'gmres'"),
+    (
+        {"accelerate": "gmres"},
+        ValueError,
+        "accelerate must be one of auto, cg, gcr, None; got 'gmres'",
+    ),
     (
         {"accelerate": "cg", "staleness": 1},
         ValueError,

@@ -12,15 +12,17 @@ from dasksor import Machine, problems
 from dasksor.cli import main
 from dasksor.engine.course import Course, Limits
 from dasksor.engine.method import Method
+from dasksor.engine.steps import ENERGY
 from dasksor.engine.virtual import VirtualRun
 from dasksor.engine.weather import Clock, Weather
 from dasksor.omega import Given, optimal
-from dasksor.planning import asynchronous, calibrate, picture, synchronous
+from dasksor.planning import asynchronous, calibrate, picture, rates, synchronous
 from dasksor.planning.chain import chain
+from dasksor.planning.forecast import MODES
 from dasksor.planning.layout import Layout
 from dasksor.planning.machine import Link, Rate
 from dasksor.planning.pace import EXACT, CostRun, cycle_seconds, sweep_seconds
-from dasksor.planning.plan import MODES, count_of, layout_of
+from dasksor.planning.plan import count_of, layout_of
 from dasksor.planning.stencil import Stencil, bytes_of
 from dasksor.planning.sweeps import Count, accelerated, decay, free
 from dasksor.planning.sweeps import exact as exact_sweeps
@@ -198,7 +200,7 @@ def test_virtual_time_is_the_same_without_the_arithmetic(
         jitter=0.1, seed=3, staleness=staleness, accelerate=accelerate, omega=1.0, rtol=0.0,
         maxiter=sweeps,
     )  # fmt: skip
-    method = Method(staleness, (FORWARD,), accelerated=accelerate is not None)
+    method = Method(staleness, (FORWARD,), ENERGY if accelerate else None)
     hosts, _ = chain(method, blocks, workers, sweep=0.0, product=0.0)
     monitor = method.monitor(Course(Limits(-1.0, -1.0, sweeps, None), Given(1.0)), blocks)
     entries = [A.indptr[i + 16] - A.indptr[i] for i in range(0, 2 * lines, 16)]
@@ -309,13 +311,14 @@ def test_calibrating_takes_two_workers():
 
 
 def test_calibration_finds_costs(processes, tidy, monkeypatch):
-    for name, value in (
-        ("REPEATS", 1),
-        ("GRIDS", (20, 40)),
-        ("CYCLE_GRIDS", (20, 40)),
-        ("WIDE", (2, 2000)),
+    for module, name, value in (
+        (rates, "REPEATS", 1),
+        (rates, "GRIDS", (20, 40)),
+        (rates, "CYCLE_GRIDS", (20, 40)),
+        (calibrate, "REPEATS", 1),
+        (calibrate, "WIDE", (2, 2000)),
     ):
-        monkeypatch.setattr(calibrate, name, value)
+        monkeypatch.setattr(module, name, value)
     found = dasksor.calibrate(processes)
     assert Machine.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert min(found.sweep.alone) > 0.0

@@ -47,7 +47,7 @@ def test_every_kind_of_matrix_gives_the_same_rows(kind, seed, n, data):
     if sp.issparse(rows):
         fresh = sp.csr_array((rows.data, rows.indices, rows.indptr), rows.shape)
         assert fresh.has_canonical_format
-    matrix, b, x0 = system.whole()
+    matrix, (b, x0) = system.gathered().matrix, system.vectors()
     np.testing.assert_allclose(dense(matrix), A, rtol=1e-15)
     np.testing.assert_array_equal(b, np.ones((1, n)))
     np.testing.assert_array_equal(x0, np.zeros((1, n)))
@@ -151,7 +151,7 @@ def test_right_hand_sides_and_starts(shape, form):
     }
     b, x0 = forms[form](values), forms[form](-values)
     system = LinearSystem.of(A3, b, x0)
-    _, rhs, start = system.whole()
+    rhs, start = system.vectors()
     expected = values.reshape(3, -1).T
     for got, wanted in ((rhs, expected), (start, -expected)):
         assert got.dtype == np.float64
@@ -168,7 +168,7 @@ def test_right_hand_sides_and_starts(shape, form):
 def test_chunks_of_right_hand_sides_do_not_matter(seed, n):
     values = np.random.default_rng(seed).standard_normal((n, 3))
     b = da.from_array(values, chunks=(odd_chunks(n), (1, 2)))
-    _, rhs, _ = LinearSystem.of(np.eye(n), b, b[:, ::-1]).whole()
+    rhs, _ = LinearSystem.of(np.eye(n), b, b[:, ::-1]).vectors()
     np.testing.assert_array_equal(rhs, values.T)
 
 

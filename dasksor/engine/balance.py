@@ -36,6 +36,12 @@ class Balance(Generic[Thread]):
         if busy > LONG_ENOUGH and swept > 0:
             self._speeds[thread] = swept / busy
 
+    @property
+    def laggards(self) -> set[Thread]:
+        """The threads for which one of the usual speed would be worth a change."""
+        usual = self._usual_speed
+        return {thread for thread, speed in self._speeds.items() if WORTH_IT * speed < usual}
+
     def shared(self, threads: Sequence[Thread]) -> tuple[list[Thread], list[int]]:
         """The threads that get blocks, and the owner of each block among them."""
         threads = list(threads)[: self._partition.nblocks]
@@ -51,8 +57,12 @@ class Balance(Generic[Thread]):
         then = self._sweep_time(*self.shared(candidates))
         return now > WORTH_IT * then
 
+    @property
+    def _usual_speed(self) -> float:
+        return float(np.median(list(self._speeds.values()))) if self._speeds else 1.0
+
     def _all_speeds(self, threads: Sequence[Thread]) -> list[float]:
-        usual = float(np.median(list(self._speeds.values()))) if self._speeds else 1.0
+        usual = self._usual_speed
         return [self._speeds.get(thread, usual) for thread in threads]
 
     def _sweep_time(self, threads: Sequence[Thread], owner: Sequence[int]) -> float:

@@ -1,8 +1,10 @@
 """The monitor of an accelerated run: from the blocks' inner products to the next step.
 
 A step corrects ``z`` on the coarse space, ``z + Z c`` with ``Z'AZ c = Z'(r - A z)``, makes it
-A-orthogonal to the directions kept, and goes along it as far as the energy norm of the error falls.
-All of it follows from the moments of one snapshot: one exchange with the blocks for each cycle.
+orthogonal to the directions kept, and goes along it as far as the norm of its rule falls. Where the
+rule starts with the coarse space, the correction is of the residual after the step instead, and the
+next passes start from it. All of it follows from the moments of one snapshot: one exchange with the
+blocks for each cycle.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import numpy as np
 
 from dasksor.coarse import CoarseSpace, Entries
 from dasksor.engine.course import Course
-from dasksor.engine.cycles import DIRECTIONS_KEPT
 from dasksor.engine.recall import START, Recall
+from dasksor.engine.steps import StepRule
 from dasksor.messages import CoarsePart, Cut, Cycle, Held, Moments, Piece, Progress, Step, Stop
 from dasksor.rows import dots, joined
 from dasksor.status import Status
@@ -30,7 +32,7 @@ ROUNDING, CLEARLY = 1e-13, 1e-6
 
 @dataclass
 class _Direction:
-    """What the monitor keeps of ``p``: ``p'Ap`` of shape (nrhs,) and ``Z'Ap``."""
+    """What the monitor keeps of ``p``: ``t'Ap`` of shape (nrhs,) and ``Z'Ap``."""
 
     curvature: np.ndarray
     coarse: np.ndarray
@@ -54,6 +56,8 @@ class Conductor:
         How many reports make a snapshot.
     cycle : int
         Passes of a cycle.
+    rule : StepRule
+        What a step minimises.
     passes : int
         Passes per sweep: 2 for symmetric sweeps, else 1.
     copied : bool
@@ -61,9 +65,17 @@ class Conductor:
     """
 
     def __init__(
-        self, course: Course, nblocks: int, *, cycle: int, passes: int = 1, copied: bool = False
+        self,
+        course: Course,
+        nblocks: int,
+        *,
+        cycle: int,
+        rule: StepRule,
+        passes: int = 1,
+        copied: bool = False,
     ) -> None:
         self.course = course
+        self._rule = rule
         omega = course.relaxation.omega
         self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, START, START)
         self.recall = Recall(nblocks, copied=copied, memo=_Memo(course.copy(), START))
@@ -71,7 +83,7 @@ class Conductor:
         self._per_sweep, self._most = passes, passes * course.limits.maxiter
         self._reports: dict[int, Any] = {}
         self._space: CoarseSpace | None = None
-        self._past: deque[_Direction] = deque(maxlen=DIRECTIONS_KEPT)
+        self._past: deque[_Direction] = deque(maxlen=rule.kept)
         self._targets = self._rhs_norms = np.zeros(0)
         self._seen: deque[np.ndarray] = deque(maxlen=2)
         self._unmeasured = 0
@@ -154,38 +166,42 @@ class Conductor:
 
     def _step(self, reports: list[Moments]) -> Cycle | Stop:
         assert self._space is not None
-        zr, zaz = np.sum([m.zr for m in reports], axis=0), np.sum([m.zaz for m in reports], axis=0)
-        rest, coarse_r = np.zeros((2, len(zr), self._space.members.size))
+        tr, taz = np.sum([m.tr for m in reports], axis=0), np.sum([m.taz for m in reports], axis=0)
+        rest, coarse_r = np.zeros((2, len(tr), self._space.members.size))
         for m in reports:
             place = self._space.place(m.members)
             rest[:, place], coarse_r[:, place] = m.coarse, m.coarse_r
-        c = self._space.solve(rest)
+        c = np.zeros_like(rest) if self._rule.starts_coarse else self._space.solve(rest)
         image = self._space.times(c)
         # With z + Z c in place of z, and Z'A z = Z'r - rest.
-        noise = ROUNDING * (np.abs(zaz) + self._space.magnitude(c))
-        zr = zr + dots(c, coarse_r)
-        zaz = zaz + 2.0 * dots(c, coarse_r - rest) + dots(c, image)
-        if not (np.isfinite(zr).all() and np.isfinite(zaz).all()):
+        noise = ROUNDING * (np.abs(taz) + self._space.magnitude(c))
+        tr = tr + dots(c, coarse_r)
+        taz = taz + 2.0 * dots(c, coarse_r - rest) + dots(c, image)
+        if not (np.isfinite(tr).all() and np.isfinite(taz).all()):
             return self._fail(Status.DIVERGED)
-        conjugate, curvature = [], zaz
+        conjugate, curvature = [], taz
         coarse = coarse_r - rest + image
         for i, old in enumerate(self._past):
-            zq = np.sum([m.zq[i] for m in reports], axis=0) + dots(c, old.coarse)
-            beta = _ratio(zq, old.curvature)
+            tq = np.sum([m.tq[i] for m in reports], axis=0) + dots(c, old.coarse)
+            beta = _ratio(tq, old.curvature)
             conjugate.append(beta)
             # 0 but for rounding errors, which count once the true residual has replaced r.
-            zr = zr - beta * np.sum([m.pr[i] for m in reports], axis=0)
-            curvature = curvature - beta * zq
+            tr = tr - beta * np.sum([m.past_r[i] for m in reports], axis=0)
+            curvature = curvature - beta * tq
             coarse = coarse - beta[:, None] * old.coarse
         residual = joined(m.residual for m in reports)
-        negative = (zaz < -noise) | ((zaz > noise) & (curvature < -CLEARLY * zaz))
+        negative = (taz < -noise) | ((taz > noise) & (curvature < -CLEARLY * taz))
         # What solves for the rounding errors of b has no sign to trust.
-        if (negative & (residual > ROUNDING * self._rhs_norms)).any():
+        negative &= residual > ROUNDING * self._rhs_norms
+        if negative.any() and not self._rule.is_residual:
             return self._fail(Status.INDEFINITE)
         # Next to nothing left of the correction: its rounding errors are no direction.
-        curvature = np.where((zaz > noise) & (curvature > 1e-12 * zaz), curvature, 0.0)
+        curvature = np.where((taz > noise) & (curvature > 1e-12 * taz), curvature, 0.0)
         self._past.append(_Direction(curvature, coarse))
-        step = Step(c, conjugate, _ratio(zr, curvature))
+        length = _ratio(tr, curvature)
+        if self._rule.starts_coarse:
+            c = self._space.solve(coarse_r - length[:, None] * coarse)
+        step = Step(c, conjugate, length)
         self._seen.append(residual)
         self._unmeasured += 1
         self._passes = sum(m.version for m in reports) // self._nblocks

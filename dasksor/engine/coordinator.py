@@ -95,7 +95,7 @@ class Run:
             if outcome is not None:
                 return outcome
             self._refuge.consider(watch, self._monitor.recall)
-            watch = self._roll.persist(self._handed_over)
+            watch = self._roll.persist(self._handed_over, self._balance.laggards)
 
     def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
         """From the start of a watch to its end; None when the blocks have to change hands."""
@@ -136,35 +136,36 @@ class Run:
         began, safe = time.monotonic(), monitor.recall.safe
         while not isinstance(command, Stop):
             now = time.monotonic()
-            if command is not None or now - spoken > REPEAT:
-                watch.tell(command or monitor.order)
-                spoken = now
-            if monitor.recall.safe != safe and now - began > self._wish_after:
-                # Just now hardly any sweeps would be lost.
-                safe = monitor.recall.safe
-                if monitor.recall.is_covered and self._could_be_faster(watch):
-                    self.moves += 1
-                    self._wish_after *= 2
-                    return Regroup()
-            command = self._next_command(watch)
+            try:
+                if command is not None or now - spoken > REPEAT:
+                    watch.tell(command or monitor.order)
+                    spoken = now
+                if monitor.recall.safe != safe and now - began > self._wish_after:
+                    # Just now hardly any sweeps would be lost.
+                    safe = monitor.recall.safe
+                    if monitor.recall.is_covered and self._could_be_faster(watch):
+                        self.moves += 1
+                        self._wish_after *= 2
+                        return Regroup()
+                command = self._next_command(watch)
+            except KeyboardInterrupt:
+                command = monitor.stop(Status.STOPPED)
         return command
 
     def _next_command(self, watch: Watch) -> Command | None:
         now = time.monotonic() - self._began
-        try:
-            report = watch.next_report()
-            self._check(watch)
-            if report is None:
-                return self._monitor.tick(now)
-            if isinstance(report, Copy):
-                self._keep(report)
-                return None
-            if isinstance(report, Progress):
-                thread = watch.placement.threads[report.host]
-                self._balance.hear(thread, report.rows, report.busy)
-            return self._monitor.receive(report, now)
-        except KeyboardInterrupt:
-            return self._monitor.stop(Status.STOPPED)
+        command: Command | None = None
+        report = watch.next_report()
+        self._check(watch)
+        if isinstance(report, Progress):
+            thread = watch.placement.threads[report.host]
+            self._balance.hear(thread, report.rows, report.busy)
+        if isinstance(report, Copy):
+            self._keep(report)
+        elif report is not None:
+            command = self._monitor.receive(report, now)
+        # Of many hosts there is always one that has something to report.
+        return command or self._monitor.tick(now)
 
     def _keep(self, copy: Copy) -> None:
         assert self._checkpoint is not None
@@ -180,7 +181,8 @@ class Run:
 
     def _could_be_faster(self, watch: Watch) -> bool:
         place = watch.placement
-        return self._balance.is_worth_changing(place.threads, place.owner, self._roll.threads())
+        candidates = self._roll.threads(self._balance.laggards)
+        return self._balance.is_worth_changing(place.threads, place.owner, candidates)
 
     def _watch(self, placement: Placement, start: list[Future], epoch: int | None) -> Watch:
         self._watches += 1

@@ -1,4 +1,4 @@
-"""A block of an accelerated run: flexible conjugate gradients over cycles of free sweeps.
+"""A block of an accelerated run: flexible conjugate directions over cycles of free sweeps.
 
 Every block keeps its part of the iterate ``x``, of the residual ``r = b - A x``, and of a few
 directions ``p_i`` with ``q_i = A p_i``. In a cycle it sweeps ``A z = r`` from ``z = 0`` over its
@@ -6,8 +6,9 @@ own unknowns only, and waits for nobody. Then the corrections of all blocks are 
 exchanged, and every block computes its rows of ``A z`` exactly. The monitor adds the inner
 products and sends the step back (see `dasksor.engine.conductor`).
 
-Any ``z`` is allowed: the step is an exact line search along a direction made A-orthogonal to those
-kept, so the error never grows in the energy norm, whatever the blocks did (Notay 2000).
+Any ``z`` is allowed: the step is an exact line search along a direction made orthogonal to those
+kept, so what it minimises never grows, whatever the blocks did (Notay 2000): the energy norm of the
+error, or the norm of the residual (see `dasksor.engine.steps`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ import numpy as np
 from dasksor.coarse import BlockOfCoarse, aggregates
 from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
+from dasksor.engine.steps import StepRule
 from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Order, Piece, Slice, Step
 from dasksor.partition import Exchange
 from dasksor.rows import Rows, dots, norms, relax
-
-DIRECTIONS_KEPT = 3
 
 
 class CycleBlock:
@@ -41,6 +41,8 @@ class CycleBlock:
         Its entries of the right-hand sides and of the start.
     directions : tuple of int
         The passes of a cycle.
+    rule : StepRule
+        What a step minimises.
     """
 
     never_waits = False
@@ -54,18 +56,20 @@ class CycleBlock:
         x0: np.ndarray,
         *,
         directions: tuple[int, ...],
+        rule: StepRule,
     ) -> None:
         self.index = index
         self.exchange = exchange
         self.version = 0
         self.outbox: list[Slice | Halo | Piece | CoarsePart | Moments] = []
-        self._rows, self._b, self._directions = rows, b, directions
+        self._rows, self._b, self._directions, self._rule = rows, b, directions, rule
         self._own = slice(rows.own, rows.own + rows.size)
         self._x = np.array(x0, dtype=np.float64)
         self._r = np.zeros_like(self._x)
-        self._product = np.zeros_like(self._x)
+        self._candidate = self._ahead = (np.zeros_like(self._x), np.zeros_like(self._x))
+        self._left = self._r
         self._z = np.zeros((len(b), rows.columns.size))
-        self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=DIRECTIONS_KEPT)
+        self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=rule.kept)
         self._scale = np.zeros(rows.size)
         self._cycle: Cycle | None = None
         self._begun = 0
@@ -111,7 +115,7 @@ class CycleBlock:
     def sweep(self) -> None:
         """Make one pass over the correction; freeze it after the last one."""
         direction = self._directions[self._passes]
-        relax(self._rows, self._z, self._r, self._scale, direction)
+        relax(self._rows, self._z, self._left, self._scale, direction)
         self.version += 1
         if not self.ready:
             self._freeze(self._z.copy())
@@ -154,6 +158,7 @@ class CycleBlock:
         if cycle.step is not None:
             self._make(cycle.step)
         self._z[:] = 0.0
+        self._left = self._r - self._ahead[1] if self._rule.starts_coarse else self._r
         if cycle.cut is Cut.AGGREGATES:
             self._freeze(self._local(aggregates(self._rows)[None, :]))
         elif cycle.cut is Cut.ITERATE:
@@ -191,28 +196,37 @@ class CycleBlock:
 
     def _moments(self, y: np.ndarray) -> Moments:
         assert self._coarse is not None
-        z, r = y[:, self._own], self._r
-        rest = self._minus_product(r, y)
-        self._product = r - rest
+        r, rest = self._r, self._minus_product(self._left, y)
+        z, az = y[:, self._own].copy(), r - rest
+        if self._rule.starts_coarse:
+            z += self._ahead[0]
+        self._candidate = (z, az)
+        t = self._tested(z, az)
         return Moments(
             self.index,
             self._snapshot.epoch,
             self.version,
-            zr=dots(z, r),
-            zaz=dots(z, self._product),
-            zq=[dots(z, q) for _, q in self._past],
-            pr=[dots(p, r) for p, _ in self._past],
+            tr=dots(t, r),
+            taz=dots(t, az),
+            tq=[dots(t, q) for _, q in self._past],
+            past_r=[dots(self._tested(p, q), r) for p, q in self._past],
             residual=norms(r),
             members=self._coarse.members,
             coarse=self._coarse.summed(rest),
             coarse_r=self._coarse.summed(r),
         )
 
+    def _tested(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        return q if self._rule.is_residual else p
+
     def _make(self, step: Step) -> None:
         assert self._coarse is not None
-        p, q = self._coarse.correction(step.coarse)
-        p += self._frozen[:, self._own]
-        q += self._product
+        (p, q), correction = self._candidate, self._coarse.correction(step.coarse)
+        if self._rule.starts_coarse:
+            self._ahead = correction
+        else:
+            p += correction[0]
+            q += correction[1]
         for beta, (p_i, q_i) in zip(step.conjugate, self._past, strict=True):
             p -= beta[:, None] * p_i
             q -= beta[:, None] * q_i

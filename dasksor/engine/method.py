@@ -13,13 +13,14 @@ from dasksor.engine.course import Course
 from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.recall import Saved
+from dasksor.engine.steps import StepRule
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
 
 @dataclass(frozen=True)
 class Method:
-    """Relaxation with bounded or free staleness, or conjugate gradients over free sweeps.
+    """Relaxation with bounded or free staleness, or conjugate directions over free sweeps.
 
     Attributes
     ----------
@@ -27,17 +28,18 @@ class Method:
         See `dasksor.engine.block`.
     directions : tuple of int
         The passes that make one sweep.
-    accelerated : bool
-        Whether cycles of free sweeps give directions for conjugate gradients.
+    rule : StepRule or None
+        What steps along the directions that cycles of free sweeps give minimise; None for plain
+        relaxation.
     """
 
     staleness: int | None
     directions: tuple[int, ...]
-    accelerated: bool = False
+    rule: StepRule | None = None
 
     @property
     def cycle(self) -> tuple[int, ...]:
-        """The passes between two steps of conjugate gradients: there and back.
+        """The passes between two steps: there and back.
 
         Two passes in one direction take half as many cycles again.
         """
@@ -47,7 +49,7 @@ class Method:
     @property
     def acceleration(self) -> str | None:
         """The name that `dasksor.solve` gives to it."""
-        return "cg" if self.accelerated else None
+        return None if self.rule is None else self.rule.name
 
     def blocks(
         self,
@@ -59,8 +61,8 @@ class Method:
     ) -> list[Block | CycleBlock]:
         """The blocks ``numbers``, with their rows and vectors in the same order."""
         parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
-        if self.accelerated:
-            return [CycleBlock(*part, directions=self.cycle) for part in parts]
+        if self.rule is not None:
+            return [CycleBlock(*part, directions=self.cycle, rule=self.rule) for part in parts]
         return [
             Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
         ]
@@ -85,9 +87,10 @@ class Method:
     ) -> Monitor | Conductor:
         """The monitor of a run with ``nblocks`` blocks; ``copied`` and ``saves`` as for it."""
         passes = len(self.directions)
-        if self.accelerated:
-            cycle = len(self.cycle)
-            return Conductor(course, nblocks, cycle=cycle, passes=passes, copied=copied)
+        if self.rule is not None:
+            return Conductor(
+                course, nblocks, cycle=len(self.cycle), rule=self.rule, passes=passes, copied=copied
+            )
         return Monitor(
             course, nblocks, passes=passes, exact=self.staleness == 0, copied=copied, saves=saves
         )

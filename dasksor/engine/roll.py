@@ -6,7 +6,7 @@ import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from dask.system import cpu_count
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 CALL_EVERY = 0.3
 LISTEN_EVERY = 2.0
-# Threads beyond the cores of their machine take turns, and every message waits for a turn. Two to a
-# core keep it busy while a host waits.
-TO_A_CORE = 2
+# Threads beyond the cores of their machine take turns, and every message waits for a turn. But of
+# two processes each should keep copies for the other.
+LEAST_USED = 2
 # An error may reach us before the news of the loss that caused it.
 NEWS = 1.0
 # What a loss does not cause; it may cause anything else, even a KeyError of the scheduler.
@@ -73,10 +73,10 @@ class Roll:
         if gone:
             raise WorkersLostError(f"lost worker {', '.join(sorted(gone))} during the solve")
 
-    def persist(self, attempt: Callable[[list[Thread]], T]) -> T:
-        """What ``attempt`` makes of the threads that are there; anew when it fails by a loss."""
+    def persist(self, attempt: Callable[[list[Thread]], T], laggards: Collection[Thread] = ()) -> T:
+        """What ``attempt`` makes of `threads`; anew when it fails by a loss."""
         while True:
-            threads, around = self.threads(), self.alive()
+            threads, around = self.threads(laggards), self.alive()
             try:
                 return attempt(threads)
             except OTHER_CAUSES:
@@ -94,8 +94,11 @@ class Roll:
             time.sleep(0.05)
         return True
 
-    def threads(self) -> list[Thread]:
-        """The threads of workers that can work; waits for a worker when there is none.
+    def threads(self, laggards: Collection[Thread] = ()) -> list[Thread]:
+        """The threads to be used, of workers that can work; waits for one when there is none.
+
+        On each machine they are as many as its cores. The ``laggards`` are used where no other
+        thread is to spare.
 
         Raises
         ------
@@ -112,21 +115,21 @@ class Roll:
             time.sleep(0.1)
         alive = self.alive()
         threads = [thread for thread in worker_threads(self._client) if thread.address in alive]
-        return self._with_cores(threads)
+        return self._with_cores(threads, laggards)
 
-    def _with_cores(self, threads: Sequence[Thread]) -> list[Thread]:
-        """As many of the ``threads`` as their machines can run at a time, the first of each."""
+    def _with_cores(self, threads: Sequence[Thread], laggards: Collection[Thread]) -> list[Thread]:
         unknown = sorted({thread.address for thread in threads} - set(self._machines))
         if unknown:
             self._machines |= self._client.run(_machine, workers=unknown, on_error="ignore")
         taken: Counter[str] = Counter()
-        chosen = []
-        for thread in threads:
-            machine, cores = self._machines.get(thread.address, ("", 0))
-            if taken[machine] < TO_A_CORE * cores:
+        chosen = set()
+        # One of each process before a second one of any.
+        for thread in sorted(threads, key=lambda thread: (thread in laggards, thread.slot)):
+            machine, room = self._machines.get(thread.address, ("", 0))
+            if taken[machine] < room:
                 taken[machine] += 1
-                chosen.append(thread)
-        return chosen
+                chosen.add(thread)
+        return [thread for thread in threads if thread in chosen]
 
     def _ask(self, question: Callable[[], Any]) -> Any:
         status = self._client.status
@@ -156,5 +159,5 @@ class Roll:
 
 
 def _machine() -> tuple[str, int]:
-    """The machine of a worker, and the cores it may use; runs there."""
-    return f"{socket.gethostname()}-{uuid.getnode()}", cpu_count()
+    """The machine of a worker, and how many threads there are to be used; runs there."""
+    return f"{socket.gethostname()}-{uuid.getnode()}", max(LEAST_USED, cpu_count())

@@ -14,7 +14,7 @@ from dasksor.status import Status
 
 
 def run(
-    rows: Rows, b: np.ndarray, x0: np.ndarray, course: Course, directions: tuple[int, ...]
+    rows: Rows, b: np.ndarray, x0: np.ndarray, course: Course, *, directions: tuple[int, ...]
 ) -> Outcome:
     """Sweep until the course ends; ``b`` and ``x0`` have shape (nrhs, n)."""
     timings, began = Timings(), time.perf_counter()

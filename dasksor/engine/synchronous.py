@@ -23,6 +23,8 @@ from dasksor.rows import joined
 from dasksor.status import Status
 
 TASKS_AT_A_TIME = 1000
+# Before a first leg tells, in seconds; it is short.
+SOME_TIME = 1e-3
 
 
 class Run:
@@ -47,6 +49,8 @@ class Run:
         self._submitted = 0
         self._before: list[list[Future]] = []
         self._messages = self._bytes = 0
+        # Seconds per sweep in the last leg.
+        self._pace = SOME_TIME
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
@@ -90,14 +94,21 @@ class Run:
     ) -> tuple[list[Future], int, tuple[float, float]]:
         """Sweep to the end of the leg; return x, sweeps, and the last two changes."""
         iterates = [*self._before, x]
+        began, first, in_flight = time.monotonic(), sweeps, 0
         while sweeps < leg.until and time.monotonic() < deadline:
-            count = min(leg.until - sweeps, self._sweeps_at_a_time)
+            # Sweeps once submitted are waited for, so none that would end late may follow them.
+            in_time = (deadline - time.monotonic()) / self._pace - in_flight
+            if in_flight and in_time < 1.0:
+                break
+            count = int(max(1, min(leg.until - sweeps, self._sweeps_at_a_time, in_time)))
             ahead = self._submit_sweeps(iterates[-1], count, leg.omega)
             # The batch before this one is awaited, not this one: the pipeline stays full.
             settle(iterates[-1])
             iterates = [*iterates, *ahead][-3:]
-            sweeps += count
+            sweeps, in_flight = sweeps + count, count
         settle(iterates[-1])
+        if sweeps > first:
+            self._pace = (time.monotonic() - began) / (sweeps - first)
         changes = (0.0, 0.0)
         if not leg.settled and len(iterates) == 3:
             changes = self._change(*iterates[1:]), self._change(*iterates[:2])

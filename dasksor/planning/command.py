@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from dasksor.planning.calibrate import calibrate
+from dasksor.planning.forecast import MODES
 from dasksor.planning.machine import Machine
-from dasksor.planning.plan import MODES, OMEGAS
+from dasksor.planning.plan import OMEGAS
 from dasksor.planning.plan import plan as planned
 
 FILE = click.Path(path_type=Path)

@@ -20,6 +20,7 @@ from dasksor.engine.host import Host
 from dasksor.engine.method import Method
 from dasksor.engine.recall import START
 from dasksor.engine.shift import VirtualWatch, Worker
+from dasksor.engine.steps import ENERGY
 from dasksor.engine.weather import Clock, Step, Weather
 from dasksor.messages import Copy, Cycle, Moments, Order, Peer, Piece, Progress, Stop
 from dasksor.omega import Given
@@ -30,7 +31,7 @@ from dasksor.rows import FORWARD
 
 EXACT = Method(0, (FORWARD,))
 FREE = Method(None, (FORWARD,))
-CYCLES = Method(None, (FORWARD,), accelerated=True)
+CYCLES = Method(None, (FORWARD,), ENERGY)
 
 # Sweeps move along a chain without knowing how long it is, so few hosts have the pace of many. The
 # monitor of a cycle does know: it hears all of them, and a part stands for the rest.

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 
-from dasksor.planning.plan import MODES, Forecast, Plan
+from dasksor.planning.forecast import MODES, Forecast
 
 # Apart in brightness as well as in hue.
 LOOKS = {
@@ -30,12 +31,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SUFFIXES = (".html", ".png")
 
 
-def draw(plan: Plan, path: Path) -> None:
-    """Write the picture of ``plan``; see `Plan.plot`."""
+def draw(rows: Sequence[Forecast], problem: str, path: Path) -> None:
+    """Write the picture of a plan's ``rows`` for ``problem``; see `Plan.plot`."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"a plot is {' or '.join(SUFFIXES)}, got {path.name}: rename it")
     if path.suffix == ".html":
-        path.write_text(page(plan), "utf-8")
+        path.write_text(page(rows, problem), "utf-8")
         return
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
@@ -44,7 +45,7 @@ def draw(plan: Plan, path: Path) -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         source, taken = Path(folder, "plan.html"), Path(folder, "plan.png")
-        source.write_text(page(plan), "utf-8")
+        source.write_text(page(rows, problem), "utf-8")
         command = [
             browser, "--headless", "--disable-gpu", "--hide-scrollbars",
             "--virtual-time-budget=3000", f"--window-size={2 * WIDTH + 20},{HEIGHT + 20}",
@@ -59,13 +60,11 @@ def draw(plan: Plan, path: Path) -> None:
         shutil.copyfile(taken, path)
 
 
-def page(plan: Plan) -> str:
+def page(rows: Sequence[Forecast], problem: str) -> str:
     """A page of its own, scripts included."""
-    shown = [row for row in plan.rows if math.isfinite(row.seconds)]
+    shown = [row for row in rows if math.isfinite(row.seconds)]
     if not shown:
         raise ValueError("no mode of this plan converges: plan with omega='best'")
-    grid = " × ".join(map(str, plan.shape))
-    problem = f"Poisson {grid}, rtol {plan.rtol:g}, omega {plan.omega}"
     workers = sorted({row.workers for row in shown})
     low = max(1e-2, min(1.0, *(row.speedup for row in shown)))
     left = _figure(
@@ -81,10 +80,10 @@ def page(plan: Plan) -> str:
         (min(seconds) / 2, 2 * max(seconds)),
     )  # fmt: skip
     for mode in MODES:
-        rows = [row for row in plan.of(mode) if row in shown]
-        if rows:
-            _add(left, rows, "speedup", mode)
-            _add(right, rows, "seconds", mode)
+        of_mode = [row for row in shown if row.mode == mode]
+        if of_mode:
+            _add(left, of_mode, "speedup", mode)
+            _add(right, of_mode, "seconds", mode)
     # One legend for both, where no speedup can be.
     right.legend.visible = False
     left.legend.location = "top_left"

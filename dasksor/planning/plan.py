@@ -10,46 +10,12 @@ from typing import Any
 
 from dasksor import config
 from dasksor.planning import asynchronous, sweeps, synchronous
+from dasksor.planning.forecast import MODES, Forecast
 from dasksor.planning.layout import Layout
 from dasksor.planning.machine import Machine
 from dasksor.planning.stencil import Stencil
 
-MODES = {
-    "sync": "sync",
-    "exact": "exact dataflow",
-    "free": "total asynchrony, plain",
-    "cg": "total asynchrony, accelerated",
-}
 OMEGAS = ("auto", "best")
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """One mode on one number of workers.
-
-    Attributes
-    ----------
-    mode : str
-    workers : int
-        As asked for; ``hosts`` of them have something to do, ``blocks`` blocks in all.
-    sweeps : int
-    seconds : float
-        Of the iteration, without set-up; infinite where it does not converge.
-    speedup : float
-        Seconds of one worker in this mode over `seconds`.
-    """
-
-    mode: str
-    workers: int
-    hosts: int
-    blocks: int
-    sweeps: int
-    seconds: float
-    speedup: float
-
-    @property
-    def seconds_per_sweep(self) -> float:
-        return self.seconds / self.sweeps
 
 
 @dataclass(frozen=True)
@@ -71,6 +37,12 @@ class Plan:
     omega: str
     machine: Machine
     rows: tuple[Forecast, ...]
+
+    @property
+    def problem(self) -> str:
+        """What is solved, in a few words."""
+        grid = " x ".join(map(str, self.shape))
+        return f"Poisson {grid}, rtol {self.rtol:g}, omega {self.omega}"
 
     def of(self, mode: str) -> list[Forecast]:
         """The forecasts of one mode."""
@@ -106,16 +78,15 @@ class Plan:
         RuntimeError
             Chromium is asked for and missing.
         """
+        # Bokeh takes long to import, and few plans are drawn.
         from dasksor.planning.picture import draw
 
-        draw(self, Path(path))
+        draw(self.rows, self.problem, Path(path))
 
     def __str__(self) -> str:
         n = math.prod(self.shape)
-        grid = " x ".join(map(str, self.shape))
         lines = [
-            f"Poisson {grid}, n = {n:.4g}, rtol {self.rtol:g}, omega {self.omega}, "
-            f"{self.machine.cores} cores to a node",
+            f"{self.problem}, n = {n:.4g}, {self.machine.cores} cores to a node",
             f"{'mode':8}{'workers':>9}{'blocks':>9}{'sweeps':>13}{'ms a sweep':>13}"
             f"{'seconds':>12}{'speedup':>10}",
         ]

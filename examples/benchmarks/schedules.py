@@ -80,7 +80,7 @@ def check(number, faults):
         faults["deaths"] += made.deaths
         faults["changes of hands"] += made.regroups
         faults["of them for losses"] += made.result.losses
-    how = "cg" if result.accelerate else f"staleness {method['staleness']}"
+    how = result.accelerate or f"staleness {method['staleness']}"
     return how, result.status.name.lower()
 
 

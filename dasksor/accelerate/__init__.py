@@ -1,0 +1,1 @@
+"""Conjugate gradients preconditioned by SSOR, within one process."""

@@ -1,0 +1,109 @@
+"""The driver of conjugate gradients in this process: iterations, and verdicts on them."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from dasksor.accelerate.gradients import Gradients
+from dasksor.accelerate.splitting import Splitting
+from dasksor.engine.course import Course
+from dasksor.engine.outcome import Outcome, Timings
+from dasksor.rows import norms
+from dasksor.status import Status
+
+# Iterations between two measured residuals, which cost one or two iterations each; a callback
+# wants to see more of them.
+MEASURE_EVERY, MEASURE_FOR_CALLBACK = 50, 10
+# Beyond this many times the estimate a measured residual shows rounding errors. They grow where the
+# coarse space has made the matrix singular, so no more digits than so are asked of one start.
+DRIFTED, DIGITS = 2.0, 1e-9
+# The measured residual may be a little larger than its estimate.
+MARGIN = 0.95
+
+
+def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> Outcome:
+    """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n)."""
+    timings, began = Timings(), time.perf_counter()
+    limits = course.limits
+    deadline = began + (limits.timeout or math.inf)
+    every = MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK
+    rhs_norms = norms(b)
+    runs = [_Run(splitting, *pair) for pair in zip(b, x0, strict=True)]
+    targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
+    best = x0.copy()
+    try:
+        while True:
+            with timings.measure("tests"):
+                seen = np.array([one.measure() for one in runs])
+            sweeps = max(one.gradients.iterations for one in runs)
+            now = time.perf_counter() - began
+            leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
+            if course.improved:
+                best = np.array([one.x for one in runs])
+            if leg is None:
+                break
+            left = [
+                (one, float(target))
+                for one, norm, target in zip(runs, seen, targets, strict=True)
+                if norm > target or target == 0.0
+            ]
+            course.status = _failure([one for one, _ in left])
+            if course.status is not None:
+                break
+            with timings.measure("compute"):
+                until = min(sweeps + every, limits.maxiter)
+                for one, target in left:
+                    one.advance(target, until, deadline)
+    except KeyboardInterrupt:
+        if not course.history:
+            raise
+        course.status = Status.STOPPED
+    total = Timings(compute=timings.compute * splitting.team.size, tests=timings.tests)
+    return Outcome(best, total, [timings])
+
+
+def _failure(left: list[_Run]) -> Status | None:
+    """Why iterations cannot go on, if they cannot."""
+    if any(one.is_indefinite for one in left):
+        return Status.INDEFINITE
+    return Status.STAGNATED if all(one.is_stuck for one in left) else None
+
+
+class _Run:
+    """A right-hand side, and how far the recurrences of its iteration can be trusted."""
+
+    def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
+        self.gradients = Gradients(splitting, b, x0)
+        self.x, self.norm = x0, math.inf
+        self._aim = self._began_at = math.inf
+
+    @property
+    def is_at_an_end(self) -> bool:
+        """Whether the recurrences have got where they can, or have left the iterate."""
+        estimate = self.gradients.estimate
+        return estimate <= self._aim or self.norm > DRIFTED * estimate
+
+    @property
+    def is_indefinite(self) -> bool:
+        """Whether a direction of no curvature was found that is no rounding error."""
+        return self.gradients.indefinite and not self.is_at_an_end
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether all that was gained since the last start is next to nothing."""
+        return self.is_at_an_end and self.norm > 0.5 * self._began_at
+
+    def measure(self) -> float:
+        self.x, self.norm = self.gradients.measured()
+        return self.norm
+
+    def advance(self, target: float, until: int, deadline: float) -> None:
+        """Iterate towards ``target``, anew from ``x`` where the recurrences are at an end."""
+        if self.is_at_an_end:
+            self.gradients.restart(self.x)
+            self._began_at = self.norm
+            self._aim = max(MARGIN * target, DIGITS * self.norm)
+        self.gradients.run(self._aim, until, deadline)

@@ -1,0 +1,183 @@
+"""The triangles of a block, and the substitutions with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import blas
+
+from dasksor.kernels import bands, triangles
+
+# Rows (pointers), columns and values; or rows, columns and values of single entries.
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
+NO_ENTRIES: Entries = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+NOTHING = np.empty(0)
+# Shorter chunks are not worth a vectorised pass each.
+SHORTEST_CHUNK, LONGEST_CHUNK = 24, 4096
+
+
+@dataclass(frozen=True)
+class CsrTriangles:
+    """``I + L`` and ``I + U`` of rows ``first, ..., last - 1``, in compressed sparse rows."""
+
+    first: int
+    last: int
+    lower: Entries
+    upper: Entries
+
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
+        """``p <- r + beta p``, solve ``(I + U) t = p``, and add ``W't`` to ``sums``."""
+        triangles.backward(*self.upper, self.first, self.last, r, beta, p, t, image, sums)
+
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        """Solve ``(I + L) y = p - tau t + R t - W c``; returns ``p'(t + y)``."""
+        where = (*self.lower, self.first, self.last)
+        return triangles.forward(*where, p, tau, t, couplings, image, c, y)
+
+    def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
+        """The squared 2-norm of ``weight (I + L) v``."""
+        return triangles.weighted_norm(*self.lower, self.first, self.last, weight, v)
+
+
+@dataclass(frozen=True)
+class BandTriangles:
+    """The same where ``U = L'`` has a few diagonals: they are kept, once, without columns."""
+
+    first: int
+    last: int
+    bands: np.ndarray
+    offsets: np.ndarray
+    chunk: int
+
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
+        where = (self.bands, self.offsets, self.chunk, self.first, self.last)
+        bands.backward(*where, r, beta, p, t, image, sums)
+
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        where = (self.bands, self.offsets, self.chunk, self.first, self.last)
+        return bands.forward(*where, p, tau, t, couplings, image, c, y)
+
+    def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
+        return bands.weighted_norm(self.bands, self.offsets, self.first, self.last, weight, v)
+
+
+@dataclass(frozen=True)
+class DenseTriangles:
+    """The same for a symmetric matrix in one dense block, the lower triangle of ``values``."""
+
+    values: np.ndarray
+
+    def backward(
+        self,
+        r: np.ndarray,
+        beta: float,
+        p: np.ndarray,
+        t: np.ndarray,
+        image: Entries = NO_ENTRIES,
+        sums: np.ndarray = NOTHING,
+    ) -> None:
+        p *= beta
+        p += r
+        # BLAS reads columns first, and so the transpose: an upper triangle.
+        t[:] = blas.dtrsv(self.values.T, p, diag=1)
+
+    def forward(
+        self,
+        p: np.ndarray,
+        tau: float,
+        t: np.ndarray,
+        y: np.ndarray,
+        couplings: Entries = NO_ENTRIES,
+        image: Entries = NO_ENTRIES,
+        c: np.ndarray = NOTHING,
+    ) -> float:
+        y[:] = blas.dtrsv(self.values.T, p - tau * t, trans=1, diag=1)
+        return float(p @ (t + y))
+
+    def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
+        image = weight * blas.dtrmv(self.values.T, v, trans=1, diag=1)
+        return float(image @ image)
+
+
+Triangles = CsrTriangles | BandTriangles | DenseTriangles
+
+
+def split(
+    matrix: sp.csr_array,
+    left: np.ndarray,
+    right: np.ndarray,
+    first: int,
+    last: int,
+    *,
+    symmetric: bool,
+) -> tuple[Triangles, Entries]:
+    """The triangles of ``left_i a_ij right_j`` in a block, and its entries in other blocks.
+
+    Where the matrix is ``symmetric``, ``left`` and ``right`` are the same.
+    """
+    arrays = (matrix.indptr, matrix.indices, matrix.data)
+    lower, upper, outside = triangles.count(arrays[0], arrays[1], first, last)
+    far = (np.empty(outside, np.int32), np.empty(outside, np.int32), np.empty(outside))
+    if symmetric:
+        offsets = _few_offsets(matrix, first, last, entries=lower)
+        if offsets is not None:
+            made = np.zeros((offsets.size, last - first + 1))
+            bands.fill(*arrays, left, offsets, first, last, made)
+            if outside:
+                triangles.couplings(*arrays, left, right, first, last, *far)
+            chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
+            return BandTriangles(first, last, made, offsets, chunk), far
+    below, above = (
+        (np.zeros(last - first + 1, arrays[0].dtype), np.empty(m, arrays[1].dtype), np.empty(m))
+        for m in (lower, upper)
+    )
+    triangles.split(*arrays, left, right, first, last, below, above, far)
+    return CsrTriangles(first, last, below, above), far
+
+
+def _few_offsets(matrix: sp.csr_array, first: int, last: int, *, entries: int) -> np.ndarray | None:
+    """The distances of the diagonals below the main one, where keeping them as such pays."""
+    found = bands.offsets_below(matrix.indptr, matrix.indices, first, last)
+    if found.size > bands.MOST:
+        return None
+    offsets = np.union1d(found, [1])[::-1].copy()
+    padded = offsets.size * (last - first)
+    if 8 * padded > 1.3 * 12 * entries or (offsets.size > 1 and offsets[-2] < SHORTEST_CHUNK):
+        return None
+    return offsets
