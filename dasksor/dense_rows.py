@@ -11,6 +11,8 @@ from dasksor.kernels import dense, half
 
 # In bytes: a matrix that may stay in a core's own cache.
 CACHED = 2**21
+# Right-hand sides; with more of them the cache is what limits, and half a matrix is read twice.
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ class DenseRows:
 
     def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
         squares = np.zeros(len(x))
-        # Several right-hand sides are limited by arithmetic, of which half the entries have more.
-        if self.symmetric and len(x) == 1:
+        if self.symmetric and len(x) <= FEW:
             half.sweep(self.values, scale, b, x, direction, squares)
         else:
             dense.sweep(self.values, scale, b, x, self.own, direction, squares)
