@@ -161,8 +161,9 @@ def residual(values, b, x, own, r):
         i = tile - own
         for s in range(len(x)):
             left[:] = right[:] = 0.0
-            add_left(values, i, x[s], tile, left)
             add_right(values, i, x[s], tile, right)
+            add_left(values, i, x[s], tile, left)
+            prefetch_right(values, i + LANES)
             rest_outside(b[s], left, right, i, rest)
             for k in range(max(0, -i), min(LANES, r.shape[1] - i)):
                 r[s, i + k] = rest[k]

@@ -55,6 +55,8 @@ def load(typing, array, index):
 
 @intrinsic
 def store(typing, array, index, vector):
+    """``array[index : index + 8] = vector``, of float64."""
+
     def build(context, builder, signature, args):
         address, _ = _address(context, builder, array, *args[:2])
         builder.store(args[2], address).align = 8
@@ -78,6 +80,11 @@ def spread(typing, number):
         return builder.shuffle_vector(one, one, mask)
 
     return lanes(types.float64), build
+
+
+@intrinsic
+def add(typing, a, b):
+    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
 
 
 @intrinsic
@@ -114,6 +121,8 @@ def totals(typing, v0, v1, v2, v3, v4, v5, v6, v7):
 
 @intrinsic
 def prefetch(typing, array, index):
+    """Ask for the line of ``array[index]``, which may lie outside."""
+
     def build(context, builder, signature, args):
         address, _ = _address(context, builder, array, *args)
         i32 = ir.IntType(32)
@@ -124,8 +133,3 @@ def prefetch(typing, array, index):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), build
-
-
-@intrinsic
-def add(typing, a, b):
-    return lanes(lanes, lanes), lambda context, builder, signature, args: builder.fadd(*args)
