@@ -109,6 +109,16 @@ def relax_tile(old, new, rest, scale, x, tile, own, direction):
 
 
 @numba.njit(nogil=True, cache=True)
+def subtract_tile(old, new, rest, x, tile):
+    """Complete the ``rest`` of a tile's rows without a change."""
+    rests = load(rest, 0)
+    for c in range(min(LANES, x.size - tile)):
+        column = add(load(old, LANES * c), load(new, LANES * c))
+        rests = add_product(rests, column, spread(x[tile + c]))
+    store(rest, 0, rests)
+
+
+@numba.njit(nogil=True, cache=True)
 def rest_outside(b, left, right, i, rest):
     """``rest_k = b_(i + k) - right_k - left_k``"""
     for k in range(max(0, -i), min(LANES, b.size - i)):
@@ -157,15 +167,16 @@ def sweep(values, scale, b, x, own, direction, squares):
 def residual(values, b, x, own, r):
     """Write ``r_i = b_i - sum_j a_ij x_j``."""
     left, right, rest = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+    old, new = np.zeros(LANES * LANES), np.zeros(LANES * LANES)
     for tile in tiles(own, r.shape[1], 1):
         i = tile - own
+        read_tile(values, i, tile, 1, old, new)
         for s in range(len(x)):
             left[:] = right[:] = 0.0
             add_right(values, i, x[s], tile, right)
             add_left(values, i, x[s], tile, left)
             prefetch_right(values, i + LANES)
             rest_outside(b[s], left, right, i, rest)
+            subtract_tile(old, new, rest, x[s], tile)
             for k in range(max(0, -i), min(LANES, r.shape[1] - i)):
                 r[s, i + k] = rest[k]
-                for j in range(tile, min(tile + LANES, x.shape[1])):
-                    r[s, i + k] -= values[i + k, j] * x[s, j]
