@@ -64,7 +64,7 @@ def compiled(folder):
 
 
 def contenders(n, sweeps):
-    """What is timed, by name; every sweep begins at its own vector and goes on from there."""
+    """What is timed, by name, one matrix after the other; every sweep begins at its own vector and goes on from there."""
     A, b = problems.dense_spd(n), np.random.default_rng(1).standard_normal((8, n))
     assert prepare_rows(A, 0).symmetric
     spoiled = A.copy()
@@ -89,10 +89,10 @@ def contenders(n, sweeps):
         **{name: in_c(sweep) for name, sweep in sweeps.items()},
         "forward": ours(rows),
         "backward": ours(rows, direction=BACKWARD),
+        "residual": lambda: rows.residual(x[:1], b[:1], r[:1]),
         "forward, symmetric": ours(half),
         "backward, symmetric": ours(half, direction=BACKWARD),
         "forward, float32": ours(single),
-        "residual": lambda: rows.residual(x[:1], b[:1], r[:1]),
         "forward, 4 right-hand sides": ours(rows, 4),
         "forward, symmetric, 4 right-hand sides": ours(half, 4),
         "forward, 8 right-hand sides": ours(rows, 8),
