@@ -64,7 +64,7 @@ def compiled(folder):
 
 
 def contenders(n, sweeps):
-    """What is timed, by name, one matrix after the other; every sweep begins at its own vector and goes on from there."""
+    """What is timed, by name, one matrix after the other; every sweep has its own vector."""
     A, b = problems.dense_spd(n), np.random.default_rng(1).standard_normal((8, n))
     assert prepare_rows(A, 0).symmetric
     spoiled = A.copy()
