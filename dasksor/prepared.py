@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 
 from dasksor.accelerate import run as gradients
+from dasksor.accelerate.grids import Forecast, forecast
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.team import Team
 from dasksor.analysis import row_facts
@@ -85,12 +86,11 @@ class Prepared:
         outcome = run(rhs, start, course)
         if isinstance(system.rhs, da.Array):
             outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-        splitting = self._splitting if self.accelerate else None
+        team = self._team if self.accelerate else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=self.reason, staleness=0, accelerate=self.accelerate,
-            blocks=splitting.partition.nblocks if splitting else 1,
-            workers=splitting.team.size if splitting else 1,
+            blocks=self._nblocks if team else 1, workers=team.size if team else 1,
             mailbox=None, losses=0, moves=0,
         )  # fmt: skip
 
@@ -99,13 +99,39 @@ class Prepared:
         return prepare_rows(self.matrix, 0)
 
     @cached_property
-    def _splitting(self) -> Splitting:
-        wanted = self._options.omega
-        omega = OMEGA if wanted == AUTO else float(wanted)
+    def _nblocks(self) -> int:
+        if isinstance(self.matrix, np.ndarray):
+            return 1
         threads = available_cores() if self.mode == "threads" else 1
-        blocks = self._options.blocks or threads
-        team = Team(min(threads, blocks))
-        return prepare_splitting(self.matrix, omega, team, blocks, self._nullvector)
+        return self._options.blocks or min(threads, self.matrix.shape[0])
+
+    @cached_property
+    def _team(self) -> Team:
+        return Team(min(available_cores(), self._nblocks) if self.mode == "threads" else 1)
+
+    @cached_property
+    def _forecast(self) -> Forecast | None:
+        """What is expected without a coarse space, where that is worth a trial."""
+        if self._options.omega != AUTO or self._nullvector is not None:
+            return None
+        return forecast(self.matrix, self._nblocks)
+
+    @cached_property
+    def _plain(self) -> Splitting:
+        assert self._forecast is not None
+        omega = self._forecast.omega
+        return prepare_splitting(self.matrix, omega, self._team, self._nblocks, deflated=False)
+
+    @cached_property
+    def _deflated(self) -> Splitting:
+        wanted = self._options.omega
+        return prepare_splitting(
+            self.matrix,
+            OMEGA if wanted == AUTO else float(wanted),
+            self._team,
+            self._nblocks,
+            nullvector=self._nullvector,
+        )
 
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         rows, method = self._rows, Method(0, request.directions)
@@ -115,11 +141,26 @@ class Prepared:
         return Course(request.limits, omega, request.callback), driver
 
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
-        omega = self._splitting.omega
+        rtol = request.limits.rtol
+        # Without a tolerance nothing would say that the expectation was wrong.
+        expected = self._forecast if 0.0 < rtol < 1.0 else None
+        splitting = self._plain if expected else self._deflated
         # Conjugate gradients converge for every omega in (0, 2).
-        relaxation = Cautious(omega, "proven") if request.omega == AUTO else Given(omega)
-        driver = partial(gradients.run, self._splitting)
-        return Course(request.limits, relaxation, request.callback), driver
+        given = request.omega != AUTO
+        relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
+        course = Course(request.limits, relaxation, request.callback)
+        if expected is None:
+            return course, partial(gradients.run, splitting)
+        patience = expected.patience(rtol)
+
+        def drive(rhs: np.ndarray, start: np.ndarray, course: Course) -> Outcome:
+            outcome = gradients.run(splitting, rhs, start, course, patience=patience)
+            if course.status is not None:
+                return outcome
+            course.relaxation.omega = self._deflated.omega
+            return outcome.followed_by(gradients.run(self._deflated, rhs, outcome.x, course))
+
+        return course, drive
 
 
 def prepare(

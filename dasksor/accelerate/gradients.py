@@ -120,10 +120,8 @@ class Gradients:
         meet()
         self._x[own] = self._t[own] = 0.0
         np.multiply(split.scale[own], self._residual[own], out=self._p[own])
-        for triangles, couplings, image in part.blocks:
-            triangles.forward(
-                self._p, 0.0, self._t, self._r, couplings=couplings, image=image, c=self._start
-            )
+        for triangles, _, image in part.blocks:
+            triangles.forward(self._p, 0.0, self._t, self._r, image=image, c=self._start)
         r = self._r[own]
         self._parts[0, number] = r @ r
         meet()

@@ -24,10 +24,22 @@ DRIFTED, DIGITS = 2.0, 1e-9
 MARGIN = 0.95
 
 
-def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> Outcome:
-    """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n)."""
-    timings, began = Timings(), time.perf_counter()
-    limits = course.limits
+def run(
+    splitting: Splitting,
+    b: np.ndarray,
+    x0: np.ndarray,
+    course: Course,
+    *,
+    patience: int | None = None,
+) -> Outcome:
+    """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
+
+    After ``patience`` iterations the run ends without a verdict: the course has no status, and the
+    outcome holds the iterate.
+    """
+    timings, limits = Timings(), course.limits
+    before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
+    began = time.perf_counter() - before
     deadline = began + (limits.timeout or math.inf)
     every = MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK
     rhs_norms = norms(b)
@@ -38,7 +50,7 @@ def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> 
         while True:
             with timings.measure("tests"):
                 seen = np.array([one.measure() for one in runs])
-            sweeps = max(one.gradients.iterations for one in runs)
+            sweeps = done + max(one.gradients.iterations for one in runs)
             now = time.perf_counter() - began
             leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
             if course.improved:
@@ -53,8 +65,11 @@ def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> 
             course.status = _failure([one for one, _ in left])
             if course.status is not None:
                 break
+            if patience is not None and sweeps >= patience:
+                best = np.array([one.x for one in runs])
+                break
             with timings.measure("compute"):
-                until = min(sweeps + every, limits.maxiter)
+                until = min(sweeps + every, limits.maxiter, patience or limits.maxiter) - done
                 for one, target in left:
                     one.advance(target, until, deadline)
     except KeyboardInterrupt:

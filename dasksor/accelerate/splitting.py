@@ -82,12 +82,14 @@ def prepare_splitting(
     omega: float,
     team: Team,
     nblocks: int,
+    *,
+    deflated: bool = True,
     nullvector: np.ndarray | None = None,
 ) -> Splitting:
     """Split ``matrix``, symmetric with a positive diagonal, into blocks for a team.
 
-    ``nullvector`` is nearly in the null space of ``A``; constant by default. A dense matrix is one
-    block for one member, and has no coarse space.
+    ``deflated`` asks for a coarse space, cut from ``nullvector``, which is nearly in the null space
+    of ``A``; constant by default. A dense matrix is one block for one member, and has none.
     """
     n = matrix.shape[0]
     if isinstance(matrix, np.ndarray):
@@ -102,9 +104,11 @@ def prepare_splitting(
         done = team.run(lambda member: [work(p) for p in shares[member]])
         return [result for own in done for result in own]
 
-    levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
-    vector = np.ones(n) if nullvector is None else nullvector
-    deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
+    deflation = None
+    if deflated:
+        levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
+        vector = np.ones(n) if nullvector is None else nullvector
+        deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
     images = deflation.images if deflation else [NO_ENTRIES] * nblocks
 
     def block_of(p: int) -> SplitBlock:

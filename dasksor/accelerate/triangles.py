@@ -10,9 +10,13 @@ from scipy.linalg import blas
 
 from dasksor.kernels import bands, triangles
 
-# Rows (pointers), columns and values; or rows, columns and values of single entries.
-Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
-NO_ENTRIES: Entries = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+# Pointers, columns and values of compressed rows.
+Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Numbers of the rows that are not empty, and the three for these.
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+NO_ENTRIES: Entries = (
+    np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0),
+)  # fmt: skip
 NOTHING = np.empty(0)
 # Shorter chunks are not worth a vectorised pass each.
 SHORTEST_CHUNK, LONGEST_CHUNK = 24, 4096
@@ -24,8 +28,8 @@ class CsrTriangles:
 
     first: int
     last: int
-    lower: Entries
-    upper: Entries
+    lower: Csr
+    upper: Csr
 
     def backward(
         self,
@@ -152,23 +156,23 @@ def split(
     Where the matrix is ``symmetric``, ``left`` and ``right`` are the same.
     """
     arrays = (matrix.indptr, matrix.indices, matrix.data)
-    lower, upper, outside = triangles.count(arrays[0], arrays[1], first, last)
-    far = (np.empty(outside, np.int32), np.empty(outside, np.int32), np.empty(outside))
-    if symmetric:
-        offsets = _few_offsets(matrix, first, last, entries=lower)
-        if offsets is not None:
-            made = np.zeros((offsets.size, last - first + 1))
-            bands.fill(*arrays, left, offsets, first, last, made)
-            if outside:
-                triangles.couplings(*arrays, left, right, first, last, *far)
-            chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
-            return BandTriangles(first, last, made, offsets, chunk), far
+    lower, upper, outside, rows = triangles.count(*arrays[:2], first, last)
+    far = (np.empty(rows, np.int32), np.zeros(rows + 1, np.int64))
+    couplings = (*far, np.empty(outside, np.int32), np.empty(outside))
+    if outside:
+        triangles.couplings(*arrays, left, right, first, last, couplings)
+    offsets = _few_offsets(matrix, first, last, entries=lower) if symmetric else None
+    if offsets is not None:
+        made = np.zeros((offsets.size, last - first + 1))
+        bands.fill(*arrays, left, offsets, first, last, made)
+        chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
+        return BandTriangles(first, last, made, offsets, chunk), couplings
     below, above = (
         (np.zeros(last - first + 1, arrays[0].dtype), np.empty(m, arrays[1].dtype), np.empty(m))
         for m in (lower, upper)
     )
-    triangles.split(*arrays, left, right, first, last, below, above, far)
-    return CsrTriangles(first, last, below, above), far
+    triangles.split(*arrays, left, right, first, last, below, above)
+    return CsrTriangles(first, last, below, above), couplings
 
 
 def _few_offsets(matrix: sp.csr_array, first: int, last: int, *, entries: int) -> np.ndarray | None:
