@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from dasksor.dense_rows import DenseRows
 from dasksor.kernels.symmetry import asymmetry
 from dasksor.partition import Partition, compact
-from dasksor.rows import CsrRows, DenseRows, Rows
+from dasksor.rows import CsrRows, Rows
 
 # What rounding leaves of an asymmetry that is zero, of the terms that cancel.
 ROUNDING = 1e-13
@@ -87,10 +88,8 @@ def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
 def _asymmetry(rows: Rows) -> float:
     u, v = np.sin(1.7 * rows.columns + 0.3), np.cos(0.9 * rows.columns)
     own = slice(rows.own, rows.own + rows.size)
-    minus_au, minus_av = np.empty((2, rows.size))
-    zero = np.zeros(rows.size)
-    rows.residual(u, zero, minus_au)
-    rows.residual(v, zero, minus_av)
+    minus_au, minus_av = images = np.empty((2, rows.size))
+    rows.residual(np.stack([u, v]), np.zeros((2, rows.size)), images)
     return float(v[own] @ minus_au - u[own] @ minus_av)
 
 

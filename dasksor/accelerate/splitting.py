@@ -13,7 +13,7 @@ from dasksor.accelerate.aggregation import levels_of
 from dasksor.accelerate.deflation import Deflation, deflation_of
 from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Triangles, split
-from dasksor.kernels import vectors
+from dasksor.kernels import dense, vectors
 from dasksor.partition import Partition
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Splitting:
         """Write the rows of ``b - A x`` of one member's part into ``r``."""
         matrix, part = self.matrix, self.parts[member]
         if isinstance(matrix, np.ndarray):
-            np.subtract(b, matrix @ x, out=r)
+            dense.residual(matrix, b[None], x[None], 0, r[None])
         else:
             arrays = (matrix.indptr, matrix.indices, matrix.data)
             vectors.residual(*arrays, part.first, part.last, b, x, r)
@@ -122,10 +122,10 @@ def prepare_splitting(
 
 
 def _dense_splitting(matrix: np.ndarray, omega: float, team: Team) -> Splitting:
-    n = len(matrix)
+    n, matrix = len(matrix), np.ascontiguousarray(matrix)
     diagonal = matrix.diagonal().astype(np.float64)
     scale = np.sqrt(omega / diagonal)
-    values = np.ascontiguousarray(matrix, dtype=np.float64)
+    values = matrix.astype(np.float64, copy=False)
     if omega != 1.0:
         values = values.copy()
         np.fill_diagonal(values, diagonal / omega)
