@@ -88,6 +88,6 @@ def _coarse_rows(image: Entries, group: np.ndarray, weight: np.ndarray, count: i
     """``Z'W`` from some rows of ``W``."""
     rows, ptr, columns, values = image
     size = rows.size
-    product = sp.csr_array((values, columns, ptr), shape=(size, count))
+    product = sp.csr_array((values, columns.astype(np.int32), ptr), shape=(size, count))
     entries = (weight[rows], (group[rows], np.arange(size)))
     return sp.csr_array(sp.csr_array(entries, shape=(count, size)) @ product)

@@ -12,10 +12,11 @@ from dasksor.kernels import bands, triangles
 
 # Pointers, columns and values of compressed rows.
 Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
-# Numbers of the rows that are not empty, and the three for these.
+# Numbers of the rows that are not empty, and the three for these. Without signs, which cost a test
+# for each access.
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 NO_ENTRIES: Entries = (
-    np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0),
+    np.empty(0, np.uint32), np.zeros(1, np.uint32), np.empty(0, np.uint32), np.empty(0),
 )  # fmt: skip
 NOTHING = np.empty(0)
 # Shorter chunks are not worth a vectorised pass each.
@@ -163,8 +164,8 @@ def split(
     """
     arrays = (matrix.indptr, matrix.indices, matrix.data)
     lower, upper, outside, rows = triangles.count(*arrays[:2], first, last)
-    far = (np.empty(rows, np.int32), np.zeros(rows + 1, np.int64))
-    couplings = (*far, np.empty(outside, np.int32), np.empty(outside))
+    far = (np.empty(rows, np.uint32), np.zeros(rows + 1, np.uint32))
+    couplings = (*far, np.empty(outside, np.uint32), np.empty(outside))
     if outside:
         triangles.couplings(*arrays, left, right, first, last, couplings)
     offsets = _few_offsets(matrix, first, last, entries=lower) if symmetric else None

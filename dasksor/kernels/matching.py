@@ -92,8 +92,8 @@ def columns_summed(indptr, indices, data, group, weight, scale, count, first, la
     cancel counts as zero. Rows that are not empty are listed: see `kernels.triangles.gather`.
     """
     room = last - first
-    rows, ptr = np.empty(room, np.int32), np.zeros(room + 1, np.int64)
-    columns, values = np.empty(room, np.int32), np.empty(room)
+    rows, ptr = np.empty(room, np.uint32), np.zeros(room + 1, np.uint32)
+    columns, values = np.empty(room, np.uint32), np.empty(room)
     place, seen = np.zeros(count, np.int64), np.full(count, -1, np.int32)
     at = row = 0
     for i in range(first, last):
