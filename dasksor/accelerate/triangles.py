@@ -175,7 +175,7 @@ def split(
         chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
         return BandTriangles(first, last, made, offsets, chunk), couplings
     below, above = (
-        (np.zeros(last - first + 1, arrays[0].dtype), np.empty(m, arrays[1].dtype), np.empty(m))
+        (np.zeros(last - first + 1, np.uint64), np.empty(m, np.uint32), np.empty(m))
         for m in (lower, upper)
     )
     triangles.split(*arrays, left, right, first, last, below, above)
