@@ -30,8 +30,8 @@ from dasksor.rows import Rows, prepare_rows
 from dasksor.system import LinearSystem, as_matrix, as_vectors
 
 Driver = Callable[[np.ndarray, np.ndarray, Course], Outcome]
-# With a coarse space the iterations hardly depend on omega, between 1.2 and 1.6.
-OMEGA = 1.4
+# With a coarse space the iterations hardly depend on omega, between 1 and 1.5.
+OMEGA = 1.25
 
 
 @dataclass(frozen=True)
