@@ -34,8 +34,8 @@ def run(
 ) -> Outcome:
     """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
 
-    After ``patience`` iterations the run ends without a verdict: the course has no status, and the
-    outcome holds the iterate.
+    After ``patience`` iterations the run ends without a verdict: the course has no status, and what
+    is returned can be gone on from.
     """
     timings, limits = Timings(), course.limits
     before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
@@ -66,7 +66,6 @@ def run(
             if course.status is not None:
                 break
             if patience is not None and sweeps >= patience:
-                best = np.array([one.x for one in runs])
                 break
             with timings.measure("compute"):
                 until = min(sweeps + every, limits.maxiter, patience or limits.maxiter) - done
@@ -76,6 +75,11 @@ def run(
         if not course.history:
             raise
         course.status = Status.STOPPED
+        seen = np.array([one.measure() for one in runs])
+        sweeps = done + max(one.gradients.iterations for one in runs)
+        course.passing(sweeps, seen, time.perf_counter() - began)
+        if course.improved:
+            best = np.array([one.x for one in runs])
     total = Timings(compute=timings.compute * splitting.team.size, tests=timings.tests)
     return Outcome(best, total, [timings])
 
