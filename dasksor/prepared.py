@@ -103,7 +103,7 @@ class Prepared:
         wanted = self._options.omega
         omega = OMEGA if wanted == AUTO else float(wanted)
         threads = available_cores() if self.mode == "threads" else 1
-        blocks = self._options.blocks or threads
+        blocks = self._options.blocks or min(threads, self.matrix.shape[0])
         team = Team(min(threads, blocks))
         return prepare_splitting(self.matrix, omega, team, blocks, self._nullvector)
 

@@ -11,11 +11,15 @@ T = TypeVar("T")
 
 
 class Team:
-    """``size`` members, each with a number; `meet` is the barrier between steps of their work."""
+    """``size`` members, each with a number; `meet` is the barrier between steps of their work.
+
+    One work at a time: that of another thread waits.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._barrier = threading.Barrier(size)
+        self._turn = threading.Lock()
 
     def meet(self) -> None:
         """Wait until every member has come here."""
@@ -26,8 +30,9 @@ class Team:
         """What each member makes of ``work(number)``; the first error ends the work of all."""
         if self.size == 1:
             return [work(0)]
-        self._barrier.reset()
-        with ThreadPoolExecutor(self.size, thread_name_prefix="dasksor-team") as pool:
+        name = "dasksor-team"
+        with self._turn, ThreadPoolExecutor(self.size, thread_name_prefix=name) as pool:
+            self._barrier.reset()
             futures = [pool.submit(self._guarded, work, number) for number in range(self.size)]
             errors = [error for future in futures if (error := future.exception()) is not None]
         for error in errors:
