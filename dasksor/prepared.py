@@ -102,8 +102,10 @@ class Prepared:
     def _splitting(self) -> Splitting:
         wanted = self._options.omega
         omega = OMEGA if wanted == AUTO else float(wanted)
-        threads = available_cores() if self.mode == "threads" else 1
-        blocks = self._options.blocks or min(threads, self.matrix.shape[0])
+        # A dense matrix is one block for one thread.
+        most = 1 if isinstance(self.matrix, np.ndarray) else self.matrix.shape[0]
+        threads = min(available_cores() if self.mode == "threads" else 1, most)
+        blocks = self._options.blocks or threads
         team = Team(min(threads, blocks))
         return prepare_splitting(self.matrix, omega, team, blocks, self._nullvector)
 

@@ -87,7 +87,7 @@ def random_bands(rng, n, offsets, density):
     return A
 
 
-@few
+@settings(deadline=None, max_examples=20)
 @given(
     seeds,
     st.sets(st.integers(24, 40), max_size=3),
