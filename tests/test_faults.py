@@ -199,7 +199,7 @@ def test_blocks_move_away_from_a_slow_worker(client):
 
 
 INTERRUPTED = """
-import sys, threading, time, numpy as np, dasksor, os, signal
+import sys, threading, time, numpy as np, scipy.sparse as sp, dasksor, os, signal
 from dasksor import problems
 from distributed import Client, LocalCluster
 
@@ -215,7 +215,12 @@ if __name__ == "__main__":
     A, b = problems.poisson((70, 70)), np.ones(4900)
     options = {"omega": 1.0, "rtol": 1e-14, "callback": cut}
     mode = sys.argv[1]
-    if mode == "sequential":
+    if mode == "threads":
+        # Couplings of both signs leave no coarse space, and many iterations.
+        G = sp.random_array((5000, 5000), density=0.001, rng=np.random.default_rng(0))
+        A, b = sp.csr_array(G @ G.T + 1e-9 * sp.eye_array(5000)), np.ones(5000)
+        options |= {"maxiter": 10**7}
+    if mode in ("sequential", "threads"):
         result = dasksor.solve(A, b, mode=mode, **options)
     else:
         with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -229,7 +234,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("mode", ["sequential", "sync", "async"])
+@pytest.mark.parametrize("mode", ["sequential", "threads", "sync", "async"])
 def test_ctrl_c_returns_the_best_verified_iterate(mode, tmp_path):
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
