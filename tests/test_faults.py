@@ -228,7 +228,7 @@ if __name__ == "__main__":
                 result = dasksor.solve(A, b, mode=mode, **options)
                 assert len(client.nthreads()) == 2
     assert result.status is dasksor.Status.STOPPED, result
-    assert result.sweeps > 20
+    assert result.history[-1].sweeps > 20
     assert abs(result.residual(A, b) / result.residual_norm - 1) < 1e-6
     print("stopped with", result.sweeps)
 """
