@@ -417,7 +417,9 @@ def test_large_and_small_right_hand_sides(scale):
     np.testing.assert_allclose(x / scale, solve(SLOW, np.ones(2500), nblocks=2)[0], rtol=1e-12)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="squares of the entries of r overflow or vanish")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="squares of entries of r overflow or vanish"
+)
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 def test_right_hand_sides_at_the_ends_of_the_range(scale):
