@@ -16,6 +16,7 @@ from dasksor.coarse import (
     BlockOfCoarse,
     CoarseSpace,
     Entries,
+    Factors,
     aggregates,
     matched,
 )
@@ -240,6 +241,28 @@ def test_a_component_within_one_aggregate_is_a_member_without_entries():
     np.testing.assert_array_equal(parts.space.members, np.unique(parts.numbers))
     assert parts.matrix[0].tolist() == [0.0] * len(parts.matrix)
     assert np.isfinite(parts.space.solve(np.ones((1, len(parts.matrix))))).all()
+
+
+few_groups = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+@few
+@given(seeds, few_groups, st.integers(1, 3))
+def test_factors_solve_consistent_systems_of_several_parts(seed, sizes, columns):
+    rng = np.random.default_rng(seed)
+    parts = []
+    for size in sizes:
+        G = random_spd(rng, size)
+        weight = np.abs(np.triu(G, 1) + np.triu(G, 1).T) + np.eye(size, k=1) + np.eye(size, k=-1)
+        laplacian = np.diag(weight.sum(axis=1)) - weight
+        parts.append(laplacian if rng.random() < 0.5 else laplacian + np.eye(size))
+    A = sp.csr_array(sp.block_diag(parts))
+    b = A @ rng.standard_normal((A.shape[0], columns))
+    factors = Factors(A)
+    assert factors.nnz >= A.shape[0]
+    found = factors.solve(b)
+    np.testing.assert_allclose(A @ found, b, atol=1e-9 * max(1.0, np.abs(b).max()))
+    np.testing.assert_allclose(factors.solve(b[:, 0]), found[:, 0], rtol=1e-12, atol=1e-12)
 
 
 def entries(E):

@@ -144,10 +144,52 @@ def test_random_systems_in_every_form(seed, n, blocks, dtype):
     b = rng.standard_normal((n, 2))
     exact = np.linalg.solve(A.astype(np.float64), b)
     for form in (np.asarray, sp.csr_array, sp.coo_array):
-        found = dasksor.prepare(form(A), mode="threads", blocks=min(blocks, n)).solve(b, rtol=1e-10)
+        cut = {} if form is np.asarray else {"blocks": min(blocks, n)}
+        found = dasksor.prepare(form(A), mode="threads", **cut).solve(b, rtol=1e-10)
         assert found.success
         assert found.x.dtype == np.float64
         np.testing.assert_allclose(found.x, exact, rtol=1e-5, atol=1e-6 * np.abs(exact).max())
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("A", [problems.poisson((8, 30)).toarray(), problems.dense_spd(50)])
+def test_every_form_of_a_matrix(kind, A):
+    b = np.cos(np.arange(len(A)))
+    result = dasksor.solve(FORMATS[kind](A), b, mode="threads", rtol=1e-11)
+    np.testing.assert_allclose(result.x, np.linalg.solve(A, b), rtol=1e-8, atol=1e-9)
+
+
+def test_stored_zeros_and_whole_numbers():
+    A = problems.poisson((8, 30))
+    padded = sp.csr_array((A.toarray().ravel(), np.indices(A.shape).reshape(2, -1)), A.shape)
+    assert padded.nnz == 240 * 240
+    whole = A.astype(np.int64)
+    whole.indices, whole.indptr = whole.indices.astype(np.int64), whole.indptr.astype(np.int64)
+    b = np.cos(np.arange(240))
+    expected = dasksor.solve(A, b, mode="threads", blocks=3, rtol=1e-9)
+    for other in (padded, whole):
+        found = dasksor.solve(other, b, mode="threads", blocks=3, rtol=1e-9)
+        assert found.success
+        np.testing.assert_allclose(found.x, expected.x, rtol=1e-6)
+
+
+def test_a_dense_matrix_is_one_block():
+    with pytest.raises(ValueError, match="a dense matrix is one block in mode 'threads', got bloc"):
+        dasksor.solve(np.eye(4), np.ones(4), mode="threads", blocks=2)
+    assert dasksor.solve(np.eye(4), np.ones(4), mode="threads", blocks=1).blocks == 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a huge entry on the diagonal hides that the others are not symmetric",
+)
+def test_a_penalty_on_the_diagonal_does_not_make_a_matrix_symmetric():
+    penalty = sp.diags_array(np.where(np.arange(900) < 30, 1e16, 0.0))
+    A = sp.csr_array(problems.convection_diffusion((30, 30)) + penalty)
+    assert dasksor.solve(A, np.ones(900), accelerate=None).success
+    assert dasksor.solve(A, np.ones(900)).success
 
 
 @pytest.mark.parametrize("mode", ["sequential", "threads"])
