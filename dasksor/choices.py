@@ -64,7 +64,8 @@ def accelerates_here(options: Options, system: LinearSystem) -> bool:
     Raises
     ------
     ValueError
-        They are asked for, and the matrix cannot be symmetric positive definite.
+        They are asked for, and the matrix cannot be symmetric positive definite; blocks of a
+        dense matrix.
     """
     asked = options.accelerate == "cg" or options.mode == "threads"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
@@ -74,6 +75,11 @@ def accelerates_here(options: Options, system: LinearSystem) -> bool:
     suitable = suits_gradients(system.matrix)  # type: ignore[arg-type]
     if asked and not suitable:
         raise ValueError(UNSUITABLE)
+    if isinstance(system.matrix, np.ndarray) and (options.blocks or 1) > 1:
+        raise ValueError(
+            f"a dense matrix is one block in mode 'threads', got blocks={options.blocks}: "
+            "leave it out"
+        )
     return suitable
 
 

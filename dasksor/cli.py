@@ -67,7 +67,13 @@ def demo() -> None:
 @main.command()
 @click.argument("matrix", type=FILE, required=False)
 @click.option("-b", "rhs", type=FILE, help="Right-hand side; by default A (1, 2, ..., n).")
-@click.option("--mode", type=click.Choice(MODES), default=AUTO, show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=AUTO,
+    show_default=True,
+    help="sequential and threads stay in this process, sync and async use Dask.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -82,7 +88,7 @@ def demo() -> None:
 )
 @click.option("--rtol", type=float, default=1e-5, show_default=True)
 @click.option("--atol", type=float, default=0.0, show_default=True)
-@click.option("--maxiter", type=int, help="Most sweeps.")
+@click.option("--maxiter", type=int, help="Most sweeps or iterations.")
 @click.option(
     "--staleness",
     type=_WordOr(int, auto=AUTO, none=None),
@@ -95,9 +101,10 @@ def demo() -> None:
     type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
     default=AUTO,
     show_default=True,
-    help="For mode async: cg and gcr step along what free sweeps give, none does not.",
+    help="cg, for symmetric positive definite A (not in mode sync); gcr, for mode async; none: plain "
+    "sweeps; auto: cg in modes auto and threads, and for free sweeps, where A allows it.",
 )
-@click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
+@click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")
 @click.option("--checkpoint", type=FILE, help="Mode async: a folder to write the run to.")
 @click.option(
@@ -133,8 +140,10 @@ def solve(
         _end(result, output, as_json, given=f"system of {folder}")
     if matrix is None:
         raise click.UsageError("Missing argument 'MATRIX': give a file, or --resume with a folder")
-    if workers and options["mode"] == "sequential":
-        raise click.UsageError("--workers has no meaning with --mode sequential: leave one out")
+    if workers and options["mode"] in ("sequential", "threads"):
+        raise click.UsageError(
+            f"--workers has no meaning with --mode {options['mode']}: leave one out"
+        )
     if workers and options["mode"] == AUTO:
         options["mode"] = "async"
     with _one_line_errors():

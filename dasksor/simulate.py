@@ -23,9 +23,8 @@ from dasksor.engine.virtual import VirtualRun
 from dasksor.engine.weather import Clock, Step, Weather
 from dasksor.options import AUTO, Options, check_blocks
 from dasksor.partition import Exchange, exchanges
-from dasksor.result import Result
+from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
-from dasksor.solve import result_of
 from dasksor.system import LinearSystem
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dasksor import omega as relaxation
-from dasksor.analysis import is_symmetric, jacobi_bound, row_facts, worst
+from dasksor.analysis import is_symmetric, jacobi_bound, row_facts, suits_gradients, worst
 from dasksor.choices import available_cores, choose_blocks, choose_mode
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
@@ -112,7 +112,8 @@ def survey(A: Any, nblocks: int | None = None) -> Survey:
             [row_facts(prepare_rows(system.rows(i, j), i), partition) for i, j in partition.ranges]
         )
         bound = jacobi_bound(A)
-        suggestion = choose_mode("auto", system, has_client=False)
+        accelerated = suits_gradients(system.matrix)  # type: ignore[arg-type]
+        suggestion = choose_mode("auto", system, has_client=False, accelerated=accelerated)
     return Survey(
         n=n,
         entries=int(A.size),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from reference import random_cuts, random_spd, seeds, shared_matrix
 
 from dasksor import problems
-from dasksor.analysis import could_be_positive_definite, row_facts
+from dasksor.analysis import could_be_positive_definite, row_facts, suits_gradients
 from dasksor.partition import Partition
 from dasksor.rows import prepare_rows
 from dasksor.system import as_matrix
@@ -24,7 +24,10 @@ def facts_of(A, cuts):
 
 
 def suits(A, cuts=None):
-    return could_be_positive_definite(facts_of(A, cuts or (0, A.shape[0])))
+    """What the blocks find; the pass over all of ``A`` at once finds the same."""
+    found = could_be_positive_definite(facts_of(A, cuts or (0, A.shape[0])))
+    assert suits_gradients(as_matrix(A)) == found
+    return found
 
 
 def a_symmetric_one(seed, n, dtype):

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import dask
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -87,6 +88,21 @@ def test_acceleration_reaches_the_solve(poisson, word, staleness, expected):
     assert (result["success"], result["accelerate"]) == (True, expected)
 
 
+@pytest.mark.parametrize(
+    ("words", "mode", "accelerate", "blocks"),
+    [
+        (("--mode", "threads", "--blocks", 3), "threads", "cg", 3),
+        (("--mode", "sequential", "--accelerate", "cg"), "sequential", "cg", 1),
+        (("--mode", "sequential"), "sequential", None, 1),
+        ((), "sequential", "cg", 1),
+    ],
+)
+def test_acceleration_in_this_process(poisson, words, mode, accelerate, blocks):
+    result = json.loads(run("solve", poisson, "--json", *words).output)
+    assert result["success"]
+    assert (result["mode"], result["accelerate"], result["blocks"]) == (mode, accelerate, blocks)
+
+
 def test_a_run_cut_short_is_resumed(poisson, tmp_path):
     folder, answer = tmp_path / "run", tmp_path / "x.npy"
     cut = ("--mode", "async", "--staleness", 0, "--omega", 1.0, "--rtol", 1e-10, "--maxiter", 40)
@@ -120,7 +136,7 @@ def test_not_converged_is_status_1(poisson):
 
 def test_divergence_is_valid_json(tmp_path):
     A = write(tmp_path / "A.mtx", csr_array(np.array([[1.0, 1e40], [1e40, 1.0]])))
-    found = run("solve", A, "--json", "--omega", 1.0)
+    found = run("solve", A, "--json", "--omega", 1.0, "--accelerate", "none")
     assert found.exit_code == 1
     result = json.loads(found.output, parse_constant=lambda word: pytest.fail(word))
     assert result["history"][-1]["residual_norm"] is None
@@ -134,13 +150,15 @@ def test_divergence_is_valid_json(tmp_path):
         (("--staleness", 1), "staleness has no meaning in mode 'auto'"),
         (("--staleness", "old"), "'old' is none of auto|none|integer"),
         (("--accelerate", "gmres"), "'gmres' is none of auto|cg|gcr|none"),
-        (("--accelerate", "cg"), "accelerate has no meaning in mode 'auto'"),
+        (("--accelerate", "cg", "--mode", "sync"), "accelerate has no meaning in mode 'sync'"),
+        (("--accelerate", "none", "--mode", "threads"), "'threads' is for accelerated solves"),
         (("--accelerate", "cg", "--staleness", 0, "--mode", "async"), "leave staleness out"),
         (("--blocks", 9, "--mode", "sequential"), "blocks has no meaning"),
         (("--mode", "fast"), "'fast'"),
         (("--rtol", -1), "rtol must be nonnegative"),
         (("--workers", 0), "--workers"),
-        (("--workers", 1, "--mode", "sequential"), "--workers has no meaning"),
+        (("--workers", 1, "--mode", "sequential"), "no meaning with --mode sequential"),
+        (("--workers", 1, "--mode", "threads"), "no meaning with --mode threads"),
         (("-b", "none.npy"), "no file none.npy"),
         (("-o", "no/such/folder/x.npy"), "cannot write no/such/folder/x.npy"),
     ],
@@ -249,9 +267,12 @@ def test_survey_counts_zeros_on_the_diagonal():
     assert (found.zeros, found.dominance, found.suggestion[0]) == (1, None, None)
 
 
-def test_suggestion_is_what_solve_chooses(poisson):
-    A = dasksor.read(poisson)
-    assert survey(A).suggestion[0] == dasksor.solve(A, np.ones(132)).mode
+@pytest.mark.parametrize("below", [10**6, 0])
+@pytest.mark.parametrize("A", [problems.poisson((12, 11)), problems.dense_spd(20)])
+def test_suggestion_is_what_solve_chooses(A, below):
+    with dask.config.set({"dasksor.sequential-below": below}):
+        found = dasksor.solve(A, np.ones(A.shape[0]))
+        assert survey(A).suggestion == (found.mode, found.reason)
 
 
 # demo and progress

@@ -166,6 +166,29 @@ def test_auto_mode_says_what_it_chose_and_why(threads):
     built = dasksor.solve(problems.poisson((30, 30), nblocks=4), b, client=threads)
     assert built.mode == "async"
     assert "workers" in built.reason
+    with dask.config.set({"dasksor.sequential-below": 0}):
+        large = dasksor.solve(A, b, client=threads)
+    assert large.mode == "async"
+    assert "pay the cluster" in large.reason
+    for result in (built, large):
+        assert result.success
+        assert (result.accelerate, result.staleness) == ("cg", None)
+
+
+@pytest.mark.parametrize(
+    ("A", "options"),
+    [
+        (problems.poisson((20, 15)), {"sweep": "backward"}),
+        (problems.poisson((20, 15)), {"accelerate": None}),
+        (problems.poisson((20, 15)), {"rtol": 0.0, "maxiter": 9}),
+        (problems.convection_diffusion((20, 15)), {}),
+    ],
+    ids=str,
+)
+def test_auto_mode_is_exact_where_acceleration_is_not_wanted_or_not_possible(threads, A, options):
+    with dask.config.set({"dasksor.sequential-below": 0}):
+        result = dasksor.solve(A, np.ones(300), client=threads, **options)
+    assert (result.mode, result.accelerate, result.staleness) == ("async", None, 0)
 
 
 def test_embedded_cluster_starts_and_ends_with_the_call():

@@ -16,6 +16,7 @@ from dasksor.coarse import (
     BlockOfCoarse,
     CoarseSpace,
     Entries,
+    Factors,
     aggregates,
     matched,
 )
@@ -31,24 +32,27 @@ def random_symmetric(seed, n):
     return random_spd(np.random.default_rng(seed), n)
 
 
-def roots_of(A):
+def pairs_of(A, first=0, last=None):
     A = sp.csr_array(A)
-    return pairs(A.indptr, A.indices, A.data)
+    return pairs(A.indptr, A.indices, A.data, first, A.shape[0] if last is None else last)
 
 
 def dense_pairs(A):
     """The same rule as `pairs`, one row at a time on a dense matrix."""
-    root = [-1] * len(A)
+    pair, count = [-1] * len(A), 0
     for i in range(len(A)):
-        if root[i] >= 0:
+        if pair[i] >= 0:
             continue
         strong = [j for j in range(len(A)) if j != i and A[i, j] < 0]
-        alone = [j for j in strong if root[j] < 0]
+        alone = [j for j in strong if pair[j] < 0]
+        if strong and not alone:
+            pair[i] = pair[min(strong, key=lambda j: A[i, j])]
+            continue
+        pair[i] = count
         if alone:
-            root[min(alone, key=lambda j: A[i, j])] = i
-        best = min(strong, key=lambda j: A[i, j], default=i)
-        root[i] = i if alone or best == i else root[best]
-    return root
+            pair[min(alone, key=lambda j: A[i, j])] = count
+        count += 1
+    return pair, count
 
 
 def indicators(roots):
@@ -60,10 +64,15 @@ def indicators(roots):
 
 
 @few
-@given(seeds, st.integers(1, 24))
-def test_pairs_follow_the_dense_rule(seed, n):
+@given(seeds, st.integers(1, 24), st.data())
+def test_pairs_follow_the_dense_rule(seed, n, data):
     A = random_symmetric(seed, n)
-    np.testing.assert_array_equal(roots_of(A), dense_pairs(A))
+    first = data.draw(st.integers(0, n))
+    last = data.draw(st.integers(first, n))
+    pair, count = pairs_of(A, first, last)
+    expected, expected_count = dense_pairs(A[first:last, first:last])
+    np.testing.assert_array_equal(pair, expected)
+    assert count == expected_count
 
 
 @few
@@ -99,17 +108,17 @@ def test_each_matching_of_a_grid_halves_it_and_keeps_aggregates_connected(shape)
 @pytest.mark.parametrize(("epsilon", "strong"), [(0.01, 0), (100.0, 1)])
 def test_an_anisotropic_grid_is_paired_along_its_strong_direction(epsilon, strong):
     shape = (12, 14)
-    roots = roots_of(problems.anisotropic(shape, epsilon))
-    place, home = (np.array(np.unravel_index(k, shape)) for k in (np.arange(168), roots))
-    apart = np.abs(place - home)
+    pair, count = pairs_of(problems.anisotropic(shape, epsilon))
+    np.testing.assert_array_equal(np.bincount(pair), np.full(count, 2))
+    both = np.argsort(pair, kind="stable").reshape(count, 2)
+    apart = np.diff(np.array(np.unravel_index(both, shape)))
     assert (apart[1 - strong] == 0).all()
-    assert apart[strong].max() == 1
-    np.testing.assert_array_equal(np.unique(roots, return_counts=True)[1], 2)
+    assert (apart[strong] == 1).all()
 
 
 def test_rows_without_negative_couplings_stay_alone():
     A = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 2.0]])
-    np.testing.assert_array_equal(roots_of(A), [0, 1, 2])
+    np.testing.assert_array_equal(pairs_of(A)[0], [0, 1, 2])
 
 
 @few
@@ -232,6 +241,28 @@ def test_a_component_within_one_aggregate_is_a_member_without_entries():
     np.testing.assert_array_equal(parts.space.members, np.unique(parts.numbers))
     assert parts.matrix[0].tolist() == [0.0] * len(parts.matrix)
     assert np.isfinite(parts.space.solve(np.ones((1, len(parts.matrix))))).all()
+
+
+few_groups = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+@few
+@given(seeds, few_groups, st.integers(1, 3))
+def test_factors_solve_consistent_systems_of_several_parts(seed, sizes, columns):
+    rng = np.random.default_rng(seed)
+    parts = []
+    for size in sizes:
+        G = random_spd(rng, size)
+        weight = np.abs(np.triu(G, 1) + np.triu(G, 1).T) + np.eye(size, k=1) + np.eye(size, k=-1)
+        laplacian = np.diag(weight.sum(axis=1)) - weight
+        parts.append(laplacian if rng.random() < 0.5 else laplacian + np.eye(size))
+    A = sp.csr_array(sp.block_diag(parts))
+    b = A @ rng.standard_normal((A.shape[0], columns))
+    factors = Factors(A)
+    assert factors.nnz >= A.shape[0]
+    found = factors.solve(b)
+    np.testing.assert_allclose(A @ found, b, atol=1e-9 * max(1.0, np.abs(b).max()))
+    np.testing.assert_allclose(factors.solve(b[:, 0]), found[:, 0], rtol=1e-12, atol=1e-12)
 
 
 def entries(E):

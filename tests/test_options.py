@@ -77,6 +77,12 @@ def test_sweeps_are_passes(sweep, directions):
         {"mode": "async", "accelerate": "cg"},
         {"mode": "async", "accelerate": "cg", "staleness": None},
         {"mode": "async", "accelerate": None, "staleness": 2},
+        {"accelerate": "cg"},
+        {"accelerate": None},
+        {"mode": "sequential", "accelerate": "cg"},
+        {"mode": "sequential", "accelerate": None},
+        {"mode": "threads"},
+        {"mode": "threads", "accelerate": "cg", "blocks": 30},
         {"client": fake_client()},
         {"mode": "sync", "client": fake_client()},
         {"callback": print},
@@ -98,7 +104,7 @@ BAD = [
     ({"omega": math.inf}, ValueError, r"omega must lie in \(0, 2\) or be 'auto', got inf"),
     ({"omega": "best"}, ValueError, r"omega must lie in \(0, 2\) or be 'auto', got 'best'"),
     ({"mode": "parallel"}, ValueError, "mode must be one of auto, sequential, .*got 'parallel'"),
-    ({"mode": None}, ValueError, "mode must be one of auto, sequential, sync, async; got None"),
+    ({"mode": None}, ValueError, "one of auto, sequential, threads, sync, async; got None"),
     ({"sweep": "up"}, ValueError, "sweep must be one of forward, backward, symmetric; got 'up'"),
     ({"mailbox": "pigeon"}, ValueError, "mailbox must be one of auto, memory, .*got 'pigeon'"),
     (
@@ -157,9 +163,12 @@ def test_bad_options_are_refused_before_a_cluster_starts(monkeypatch, bad, error
         ("sync", {"staleness": 0}),
         ("sync", {"mailbox": "variables"}),
         ("auto", {"blocks": 2}),
-        ("sequential", {"accelerate": None}),
+        ("threads", {"staleness": 0}),
+        ("threads", {"mailbox": "memory"}),
+        ("threads", {"client": fake_client()}),
+        ("threads", {"checkpoint": "run"}),
         ("sync", {"accelerate": "cg"}),
-        ("auto", {"accelerate": "cg"}),
+        ("sync", {"accelerate": None}),
         ("auto", {"staleness": None}),
         ("auto", {"mailbox": "memory"}),
     ],
@@ -168,6 +177,25 @@ def test_an_option_is_refused_where_it_would_do_nothing(mode, meaningless):
     (name,) = meaningless
     with pytest.raises(ValueError, match=f"{name} has no meaning in mode '{mode}': leave it out"):
         checked(mode=mode, **meaningless)
+
+
+@pytest.mark.parametrize("sweep", ["backward", "symmetric"])
+@pytest.mark.parametrize("mode", ["auto", "sequential", "threads"])
+def test_gradients_in_this_process_have_an_order_of_their_own(mode, sweep):
+    with pytest.raises(ValueError, match=f"sweep='{sweep}' has no meaning where conjugate"):
+        checked(mode=mode, accelerate="cg", sweep=sweep)
+
+
+def test_threads_are_for_accelerated_solves():
+    with pytest.raises(ValueError, match="mode 'threads' is for accelerated solves"):
+        checked(mode="threads", accelerate=None)
+
+
+@pytest.mark.parametrize("accelerated", [{"mode": "threads"}, {"accelerate": "cg"}], ids=str)
+@pytest.mark.parametrize("A", [[[2.0, 1.0], [0.5, 2.0]], [[2.0, 1.0], [1.0, -2.0]]], ids=str)
+def test_gradients_are_refused_for_unsuitable_matrices(A, accelerated):
+    with pytest.raises(ValueError, match="needs a symmetric matrix with a positive diagonal"):
+        dasksor.solve(np.array(A), np.ones(2), **accelerated)
 
 
 def test_a_whole_number_of_blocks_becomes_an_integer_or_is_refused():

@@ -329,7 +329,7 @@ def test_history_lists_what_was_measured(converged):
 def test_auto_mode_solves_small_problems_here_and_says_why():
     result = dasksor.solve(problems.poisson((8, 8)), np.ones(64))
     assert result.mode == "sequential"
-    assert "do not pay a cluster" in result.reason
+    assert "do not pay threads" in result.reason
 
 
 def test_raise_on_failure(tired):

@@ -171,5 +171,5 @@ class Course:
 def _asks_to_stop(callback: Callable[[Measurement], object], progress: Measurement) -> bool:
     try:
         return bool(callback(progress))
-    except StopIteration:
+    except (StopIteration, KeyboardInterrupt):
         return True

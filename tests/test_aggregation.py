@@ -1,0 +1,102 @@
+"""Levels of aggregates: their matrices, their sizes, and the choice among them."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import random_spd, seeds
+
+from dasksor import problems
+from dasksor.accelerate.aggregation import FEWEST, finest_within, groups_at, levels_of
+from dasksor.coarse import Factors
+
+
+def indicators(group, count):
+    return sp.csr_array((np.ones(group.size), (np.arange(group.size), group)), (group.size, count))
+
+
+def assert_galerkin(A, levels, first, last):
+    block = sp.csr_array(A)[first:last, first:last]
+    for number, level in enumerate(levels):
+        group = groups_at(levels, number)
+        assert group.shape == (last - first,)
+        np.testing.assert_array_equal(np.unique(group), np.arange(level.size))
+        Z = indicators(group, level.size)
+        found, expected = level.matrix.toarray(), (Z.T @ block @ Z).toarray()
+        np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, st.integers(60, 150), st.data())
+def test_levels_are_galerkin_matrices_of_the_rows_asked_for(seed, n, data):
+    A = sp.csr_array(random_spd(np.random.default_rng(seed), n))
+    first = data.draw(st.integers(0, n - 1))
+    last = data.draw(st.integers(first + 1, n))
+    assert_galerkin(A, levels_of(A, first, last), first, last)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (17, 90), (12, 13, 14)])
+@pytest.mark.parametrize("window", [(0.0, 1.0), (0.3, 0.9)])
+def test_levels_of_a_grid_nearly_halve_it_and_stay_connected(shape, window):
+    A = problems.poisson(shape)
+    first, last = (int(edge * A.shape[0]) for edge in window)
+    levels = levels_of(A, first, last)
+    assert_galerkin(A, levels, first, last)
+    sizes = [last - first, *(level.size for level in levels)]
+    assert all(0.4 * a <= b <= 0.7 * a for a, b in pairwise(sizes))
+    assert sizes[-1] <= FEWEST < sizes[-2]
+    block = A[first:last, first:last]
+    group = groups_at(levels, 3)
+    for number in range(levels[3].size):
+        inside = np.flatnonzero(group == number)
+        assert sp.csgraph.connected_components(block[inside][:, inside])[0] == 1
+
+
+@pytest.mark.parametrize(("epsilon", "strong"), [(0.001, 0), (1000.0, 1)])
+def test_aggregates_lie_along_the_strong_direction(epsilon, strong):
+    shape = (32, 32)
+    levels = levels_of(problems.anisotropic(shape, epsilon), 0, 1024)
+    place = np.unravel_index(np.arange(1024), shape)
+    for number in range(3):
+        group = groups_at(levels, number)
+        widths = [np.ptp(place[1 - strong][group == g]) for g in range(levels[number].size)]
+        lengths = [np.ptp(place[strong][group == g]) for g in range(levels[number].size)]
+        assert max(widths) == 0
+        assert min(lengths) >= 1
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        sp.csr_array(3.0 * sp.eye_array(500)),
+        sp.csr_array(problems.poisson((FEWEST,))),
+        sp.csr_array(abs(problems.poisson((20, 20)))),
+    ],
+    ids=["isolated rows", "few rows", "positive couplings"],
+)
+def test_there_are_no_levels_where_nothing_can_be_paired(A):
+    levels = levels_of(A, 0, A.shape[0])
+    assert levels == []
+    assert finest_within(levels, 1e9) == -1
+
+
+def test_the_finest_level_whose_factors_fit_is_chosen():
+    levels = levels_of(problems.poisson((60, 60)), 0, 3600)
+    fills = [Factors(level.matrix).nnz for level in levels]
+    assert finest_within(levels, 0.0) == -1
+    assert finest_within(levels, min(fills) - 1) == -1
+    for number in range(1, len(levels)):
+        assert finest_within(levels, fills[number]) == number
+    # Pairs are never the coarse space.
+    assert finest_within(levels, 1e9) == 1
+
+
+def test_large_factors_are_predicted_without_making_them():
+    levels = levels_of(problems.poisson((200, 200)), 0, 40_000)
+    fill = Factors(levels[2].matrix).nnz
+    assert levels[2].size > 4000
+    assert finest_within(levels, 0.4 * fill) > 2
+    assert finest_within(levels, 2.5 * fill) <= 2
