@@ -101,8 +101,8 @@ def demo() -> None:
     type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
     default=AUTO,
     show_default=True,
-    help="cg, for symmetric positive definite A (not in mode sync); gcr, for mode async; none: plain "
-    "sweeps; auto: cg in modes auto and threads, and for free sweeps, where A allows it.",
+    help="cg, for symmetric positive definite A, not in mode sync; gcr, for mode async; none: "
+    "plain sweeps; auto: cg in modes auto and threads, and for free sweeps, where A allows it.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")
