@@ -104,8 +104,9 @@ def suits_gradients(matrix: np.ndarray | sp.csr_array) -> bool:
     if not (matrix.diagonal() > 0.0).all():
         return False
     if isinstance(matrix, np.ndarray):
-        rows = np.arange(len(matrix))
-        vectors = np.stack([np.sin(1.7 * rows + 0.3), np.cos(0.9 * rows)], axis=1)
+        # Scaled, so that a huge diagonal entry does not hide the others.
+        rows, scale = np.arange(len(matrix)), 1.0 / np.sqrt(matrix.diagonal()[:, None])
+        vectors = scale * np.stack([np.sin(1.7 * rows + 0.3), np.cos(0.9 * rows)], axis=1)
         (u, v), (au, av) = vectors.T, (matrix @ vectors).T
         found, weight = float(u @ av - v @ au), float(np.abs(u) @ np.abs(av))
     else:

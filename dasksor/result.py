@@ -155,13 +155,13 @@ class Result:
             staleness += f", accelerated by {self.accelerate}"
         where = "one thread" if self.mode == "sequential" else f"{self.workers} threads"
         blocks = "one block" if self.blocks == 1 else f"{self.blocks} blocks"
-        how = f"omega {self.omega:.6g}{origin}, {staleness}"
+        how = f"{self.sweeps} sweeps, omega {self.omega:.6g}{origin}, {staleness}"
         if self.accelerate and self.mode != "async":
-            how = f"conjugate gradients with SSOR, omega {self.omega:.6g}{origin}"
+            how = f"{self.sweeps} iterations of cg with SSOR, omega {self.omega:.6g}{origin}"
         lines = [
             f"{'converged' if self.success else 'not converged'}: {self.message}",
             f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
-            f"{self.sweeps} sweeps, {how}",
+            how,
             f"mode {self.mode}, {blocks} on {where}: {self.reason}",
         ]
         if self.mailbox:

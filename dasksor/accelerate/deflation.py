@@ -69,11 +69,15 @@ def deflation_of(
     ``levels[p]`` are those of block ``p`` with rows ``ranges[p]``; ``on_team`` does work for each
     block. The scaled matrix is ``scale_i a_ij scale_j``.
     """
-    number = min(finest_within(own, BUDGET * matrix.nnz / len(levels)) for own in levels)
-    if number < 0:
+    budget = BUDGET * matrix.nnz / len(levels)
+    numbers = [finest_within(own, budget) for own in levels]
+    if max(numbers) < 0:
         return None
-    parts = [groups_at(own, number) for own in levels]
-    counts = [own[number].size for own in levels]
+    parts, counts = [], []
+    for own, number, (first, last) in zip(levels, numbers, ranges, strict=True):
+        # A block without aggregates that are small enough is one.
+        parts.append(groups_at(own, number) if number >= 0 else np.zeros(last - first, np.int32))
+        counts.append(own[number].size if number >= 0 else 1)
     starts = np.cumsum([0, *counts])
     group = np.concatenate([part + start for part, start in zip(parts, starts[:-1], strict=True)])
     group = group.astype(np.int32, copy=False)

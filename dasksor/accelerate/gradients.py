@@ -24,6 +24,8 @@ from dasksor.kernels.triangles import gather
 
 # The norm of the residual itself is looked at when due, and at least this often.
 LOOK_EVERY = 10
+# Sums of signed terms are right up to this share of the terms.
+ROUNDING = 1e-12
 
 
 class Gradients:
@@ -39,8 +41,9 @@ class Gradients:
     iterations : int
     estimate : float
         The norm of the residual as the recurrences have it, when it was looked at last.
-    indefinite : bool
-        Whether a direction with ``p'Bp <= 0`` was found, the end of a run.
+    indefinite, exhausted : bool
+        Whether a direction with ``p'Bp <= 0`` was found, clearly or within rounding errors; either
+        ends a run.
     """
 
     def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
@@ -49,12 +52,14 @@ class Gradients:
         self._residual = np.empty_like(b)
         self.iterations = 0
         self.estimate = math.inf
-        self.indefinite = False
+        self.indefinite = self.exhausted = False
         n = b.size
         self._x, self._r, self._p, self._t, self._y = (np.empty(n) for _ in range(5))
         self._fresh = True
         self._rho, self._beta, self._looked = 0.0, 0.0, 0
         self._norm = math.inf
+        # The norm of the residual that is solved for: squares of it might overflow.
+        self._unit = 1.0
         # The norm of the residual over that of r, when it was looked at last.
         self._factor = math.inf
         deflation = splitting.deflation
@@ -80,17 +85,20 @@ class Gradients:
         """The present iterate, in a new array."""
         if self._fresh:
             return self._x0.copy()
-        split, x = self._splitting, self._x0 + self._splitting.scale * self._x
+        split, x = self._splitting, self._splitting.scale * self._x
         if split.deflation is not None:
             sums = np.zeros_like(self._sums[:1])
             for image in split.deflation.images:
                 gather(image, image[0].size, 0, self._x, sums[0])
             x += split.deflation.prolonged(self._start - split.deflation.solve(sums))
+        x *= self._unit
+        x += self._x0
         return x
 
     def restart(self, x: np.ndarray) -> None:
         """Begin anew from ``x``, whose residual was the last one measured."""
-        self._x0, self._fresh, self.indefinite = x, True, False
+        self._x0, self._fresh = x, True
+        self.indefinite = self.exhausted = False
         self.estimate = math.inf
 
     def run(self, target: float, until: int, deadline: float) -> None:
@@ -119,6 +127,8 @@ class Gradients:
         if number == 0:
             self._rho = self._beta = 0.0
             self._looked = self.iterations
+            self._unit = self._norm or 1.0
+            self._residual /= self._unit
             if deflation is not None:
                 self._start = deflation.solve(deflation.restricted(self._residual)[None, :])
         meet()
@@ -160,7 +170,7 @@ class Gradients:
         own = self._splitting.parts[number].own
         curvature = float(self._parts[1].sum())
         if not curvature > 0.0:
-            self.indefinite = True
+            self._tell_apart(number, curvature)
             return
         alpha = self._rho / curvature
         self._parts[2, number] = vectors.advance(
@@ -168,10 +178,20 @@ class Gradients:
         )
         self._splitting.team.meet()
 
+    def _tell_apart(self, number: int, curvature: float) -> None:
+        """Whether a curvature that is not positive is more than rounding errors of its terms."""
+        own = self._splitting.parts[number].own
+        terms = np.abs(self._t[own]) + np.abs(self._y[own])
+        self._parts[0, number] = np.abs(self._p[own]) @ terms
+        self._splitting.team.meet()
+        self.indefinite = curvature < -ROUNDING * float(self._parts[0].sum())
+        self.exhausted = not self.indefinite
+
     def _decide(self) -> None:
         """What every member is to do next; one of them says so for all."""
-        self.iterations += not self.indefinite
-        rho = self._rho if self.indefinite else float(self._parts[2].sum())
+        ended = self.indefinite or self.exhausted
+        self.iterations += not ended
+        rho = self._rho if ended else float(self._parts[2].sum())
         self._beta = rho / self._rho if self._rho else 0.0
         self._rho = rho
         self._over = (
@@ -179,7 +199,7 @@ class Gradients:
         )
         seems_done = math.sqrt(rho) * self._factor <= self._target
         due = self.iterations - self._looked >= LOOK_EVERY
-        self._looks = seems_done or due or self._over or self.indefinite
+        self._looks = seems_done or due or self._over or ended
 
     def _look(self, number: int) -> None:
         split = self._splitting
@@ -189,8 +209,9 @@ class Gradients:
         )
         split.team.meet()
         if number == 0:
-            self.estimate = math.sqrt(float(self._parts[0].sum()))
+            self.estimate = self._unit * math.sqrt(float(self._parts[0].sum()))
             self._factor = self.estimate / math.sqrt(self._rho) if self._rho else 0.0
             self._looked = self.iterations
-            self._over |= self.indefinite or self.estimate <= self._target
+            ended = self.indefinite or self.exhausted
+            self._over |= ended or self.estimate <= self._target
         split.team.meet()

@@ -102,8 +102,9 @@ class _Run:
     @property
     def is_at_an_end(self) -> bool:
         """Whether the recurrences have got where they can, or have left the iterate."""
-        estimate = self.gradients.estimate
-        return estimate <= self._aim or self.norm > DRIFTED * estimate
+        gradients = self.gradients
+        drifted = self.norm > DRIFTED * gradients.estimate
+        return drifted or gradients.estimate <= self._aim or gradients.exhausted
 
     @property
     def is_indefinite(self) -> bool:

@@ -52,13 +52,15 @@ class Course:
 
     `measured` takes the norms of each right-hand side and returns the next `Leg`, or None when
     the run is over; `status` then says why. `improved` says whether the vector measured last is
-    the one to return so far. Residuals seen in `passing` decide nothing else, so that the sweeps
-    of a run do not depend on how often it was looked at.
+    the one to return so far. A residual ``divergence`` times its start ends a run. Residuals seen
+    in `passing` decide nothing else, so that the sweeps of a run do not depend on how often it was
+    looked at.
     """
 
     limits: Limits
     relaxation: Relaxation
     callback: Callable[[Measurement], object] | None = None
+    divergence: float = DIVERGENCE
     status: Status | None = None
     history: list[Measurement] = field(default_factory=list)
     best_sweeps: int = 0
@@ -133,7 +135,7 @@ class Course:
     def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
         converged = math.isfinite(level) and bool((norms <= self._targets).all())
         start = max(self._levels[0][1], math.hypot(*self._targets))
-        diverged = not math.isfinite(level) or level > DIVERGENCE * start
+        diverged = not math.isfinite(level) or level > self.divergence * start
         tired = sweeps >= self.limits.maxiter
         overtime = self.limits.timeout is not None and now >= self.limits.timeout
         stuck = self._targets.any() and sweeps > 2 * self.improved_at + PATIENCE

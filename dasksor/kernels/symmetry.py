@@ -15,13 +15,14 @@ def scattered(i, step):
 
 @numba.njit(nogil=True, cache=True)
 def asymmetry(indptr, indices, data):
-    """``u'Av - v'Au`` for two fixed vectors of scattered entries, and ``sum |a_ij|``."""
+    """``u'Av - v'Au`` for two fixed vectors of scattered entries, and ``sum_{i != j} |a_ij|``."""
     found = weight = 0.0
     for i in range(indptr.size - 1):
         u, v = scattered(i + 1, 0.6180339887498949), scattered(i + 1, 0.7548776662466927)
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
             uj, vj = scattered(j + 1, 0.6180339887498949), scattered(j + 1, 0.7548776662466927)
-            found += data[k] * (u * vj - v * uj)
-            weight += abs(data[k])
+            if j != i:
+                found += data[k] * (u * vj - v * uj)
+                weight += abs(data[k])
     return found, weight
