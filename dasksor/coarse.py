@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from dasksor.kernels.matching import contracted, pairs
 from dasksor.rows import CsrRows, Rows, dots
@@ -24,6 +24,7 @@ MATCHINGS = 6
 # it fills up.
 PLANAR_LIMIT, PLANAR_DEGREE = 20_000, 12
 LIMIT = 2_000
+SHIFT = 1e-8
 
 
 def aggregates(rows: Rows) -> np.ndarray:
@@ -66,19 +67,20 @@ class Factors:
     """Factors of a symmetric positive semidefinite matrix, for consistent right-hand sides.
 
     Of each part that is singular with the constants as its null vector one diagonal entry is
-    raised: the solution is then the one that is zero there.
+    raised: the solution is then the one that is zero there. What is singular in another way, and
+    so not what was hoped for, is shifted.
     """
 
     def __init__(self, matrix: sp.csr_array) -> None:
         # Minimum degree goes astray among the ties of a regular numbering: 20 times the fill.
         self._order = np.random.default_rng(0).permutation(matrix.shape[0])
         raised = sp.csc_array(matrix + sp.diags_array(_raised(matrix)))
-        self._factors = splu(
-            raised[self._order][:, self._order],
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
+        shuffled = raised[self._order][:, self._order]
+        try:
+            self._factors = _symmetric_factors(shuffled)
+        except RuntimeError:
+            shift = SHIFT * (np.abs(shuffled.data).max() or 1.0)
+            self._factors = _symmetric_factors(shuffled + shift * sp.eye_array(matrix.shape[0]))
 
     @property
     def nnz(self) -> int:
@@ -90,6 +92,15 @@ class Factors:
         x = np.empty_like(b)
         x[self._order] = self._factors.solve(b[self._order])
         return x
+
+
+def _symmetric_factors(matrix: sp.csc_array) -> SuperLU:
+    return splu(
+        sp.csc_array(matrix),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
 
 
 def _raised(matrix: sp.csr_array) -> np.ndarray:
