@@ -28,8 +28,10 @@ def main() -> None:
     os.sched_setaffinity(0, cores)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(len(cores))  # read when numpy and numba are imported, so before that
+    import competitors
     import race
 
+    competitors.OMEGAS[:] = args.omegas or competitors.OMEGAS
     race.race(args, len(cores))
 
 
@@ -44,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=600, help="seconds for one (%(default)s)")
     parser.add_argument("--only", nargs="+", default=[""], help="parts of names of competitors")
     parser.add_argument("--without", nargs="+", default=[], help="likewise, left out")
+    parser.add_argument("--omegas", nargs="+", type=float, help="what PETSc's scans try")
     parser.add_argument("--csv", help="file to which the rows are appended")
     return parser.parse_args()
 
