@@ -16,7 +16,9 @@ from dasksor.kernels.matching import contracted, pairs
 # A coarse space of so few unknowns is too coarse to go on from.
 FEWEST = 50
 # Factorisations of this size are quick; the fill of finer ones is predicted from them.
-QUICK = 1_000
+QUICK = 4_000
+# From one level to the next fill grows unevenly; over so many it says more.
+SPAN = 3
 LEAST_GROWTH = 1.5
 # Matchings that do not halve the unknowns, or nearly, have come to an end.
 STALLED = 0.8
@@ -58,10 +60,11 @@ def finest_within(levels: Sequence[Level], budget: float) -> int:
         return -1
     last = len(levels) - 1
     known = next((k for k, level in enumerate(levels) if level.size <= QUICK), last)
-    fill = Factors(levels[known].matrix).nnz
-    growth = LEAST_GROWTH
-    if known < last:
-        growth = max(growth, fill / Factors(levels[known + 1].matrix).nnz)
+    coarser = min(last, known + SPAN)
+    fill, growth = Factors(levels[known].matrix).nnz, LEAST_GROWTH
+    if coarser > known:
+        ratio = fill / Factors(levels[coarser].matrix).nnz
+        growth = max(growth, ratio ** (1.0 / (coarser - known)))
     finer = math.floor(math.log(budget / fill) / math.log(growth))
     number = max(0, known - finer)
     return number if number <= last else -1
