@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from dask.sizeof import sizeof
 from scipy.linalg.blas import dnrm2 as nrm2
 
-from dasksor.kernels import csr, dense
+from dasksor.kernels import dense
+from dasksor.sparse_rows import frozen, prepare_sparse
 
 FORWARD, BACKWARD = 1, -1
 
@@ -35,41 +36,13 @@ class Rows(Protocol):
     @property
     def diagonal(self) -> np.ndarray: ...
 
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float: ...
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray: ...
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None: ...
 
     def summed(self, groups: np.ndarray, count: int) -> Any: ...
-
-
-@dataclass(frozen=True)
-class CsrRows:
-    """Compressed sparse rows; `columns` holds the block's own unknowns and what its rows read."""
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    data: np.ndarray
-    diagonal: np.ndarray
-    columns: np.ndarray
-    own: int
-
-    @property
-    def size(self) -> int:
-        return self.diagonal.size
-
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        kernel = csr.forward if direction == FORWARD else csr.backward
-        return kernel(self.indptr, self.indices, self.data, scale, b, x, self.own)
-
-    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        csr.residual(self.indptr, self.indices, self.data, b, x, r)
-
-    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
-        entries = (self.data.astype(np.float64), groups[self.indices], self.indptr)
-        result = sp.csr_array(entries, shape=(self.size, count), copy=True)
-        result.sum_duplicates()
-        return result
 
 
 @dataclass(frozen=True)
@@ -88,25 +61,24 @@ class DenseRows:
     def columns(self) -> np.ndarray:
         return np.arange(self.values.shape[1])
 
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        kernel = dense.forward if direction == FORWARD else dense.backward
-        return kernel(self.values, scale, b, x, self.own)
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        kernel, scale = (
+            dense.forward if direction == FORWARD else dense.backward,
+            omega / self.diagonal,
+        )
+        return np.array([kernel(self.values, scale, b, x, self.own) for _ in range(count)])
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         dense.residual(self.values, b, x, self.own, r)
 
     def summed(self, groups: np.ndarray, count: int) -> np.ndarray:
-        """As `CsrRows.summed`."""
+        """The rows with the columns of each group added up: ``A Z`` in float64."""
         result = np.zeros((self.size, count))
         for g in range(count):
             result[:, g] = self.values[:, groups == g].sum(axis=1, dtype=np.float64)
         return result
-
-
-@sizeof.register(CsrRows)
-def _csr_bytes(rows: CsrRows) -> int:
-    arrays = (rows.indptr, rows.indices, rows.data, rows.diagonal, rows.columns)
-    return sum(a.nbytes for a in arrays)
 
 
 @sizeof.register(DenseRows)
@@ -114,12 +86,15 @@ def _dense_bytes(rows: DenseRows) -> int:
     return rows.values.nbytes + rows.diagonal.nbytes
 
 
-def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-    """One pass for every right-hand side, ``x`` and ``b`` of shape (nrhs, ...), in place.
+def relax(
+    rows: Rows, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+) -> np.ndarray:
+    """Make ``count`` passes for every right-hand side, ``x`` and ``b`` of shape (nrhs, ...).
 
-    ``scale = omega / diagonal``. Returns the sum of the squared changes.
+    Changes ``x`` in place. Returns for each pass the sum of the squared changes.
     """
-    return sum(rows.sweep(xj, bj, scale, direction) for xj, bj in zip(x, b, strict=True))
+    changes = [rows.sweep(xj, bj, omega, direction, count) for xj, bj in zip(x, b, strict=True)]
+    return np.sum(changes, axis=0)
 
 
 def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -149,17 +124,6 @@ def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
     """The norms of whole vectors from the norms of their parts."""
     return np.hypot.reduce(list(parts), axis=0)
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """The array as C-contiguous and read-only.
-
-    Arrays that crossed a process are read-only and those that did not are not; one kind keeps
-    numba to one compiled kernel.
-    """
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
 
 
 def canonical_csr(matrix: Any) -> sp.csr_array:
@@ -229,17 +193,4 @@ def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Rows:
     diagonal = check_rows(matrix, start)
     if isinstance(matrix, np.ndarray):
         return DenseRows(frozen(matrix), frozen(diagonal), start)
-    rows, n = matrix.shape
-    if rows == n:
-        columns, indices = np.arange(n), matrix.indices
-    else:
-        columns = np.union1d(matrix.indices, np.arange(start, start + rows))
-        indices = np.searchsorted(columns, matrix.indices)
-    return CsrRows(
-        frozen(matrix.indptr.astype(np.int64, copy=False)),
-        frozen(indices.astype(np.int32 if columns.size < 2**31 else np.int64, copy=False)),
-        frozen(matrix.data),
-        frozen(diagonal),
-        frozen(columns),
-        int(np.searchsorted(columns, start)),
-    )
+    return prepare_sparse(matrix, start, diagonal)

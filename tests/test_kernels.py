@@ -21,16 +21,40 @@ from reference import (
 )
 from scipy.linalg import solve_triangular
 
-from dasksor.kernels import csr, dense
+from dasksor.kernels import csr, dense, diagonals
 
 dtypes = st.sampled_from([np.float32, np.float64])
 
 
-def sweep_csr(A, b, x, omega, direction):
+def compressed(A):
+    """The arrays of the CSR kernels."""
     A = sp.csr_array(A)
+    row = np.repeat(np.arange(len(A.indptr) - 1), np.diff(A.indptr))
+    n, distance = A.shape[0], A.indices - row
+    near = np.bincount(row, csr.BEFORE * (distance == -1) + csr.AFTER * (distance == 1), n)
+    middle = np.flatnonzero(distance == 0).astype(np.int32)
+    return A.indptr, A.indices.astype(np.uint32), A.data, middle, near.astype(np.int8)
+
+
+def chunked(A, chunk):
+    """The arrays of the kernels by diagonals: all diagonals that there can be."""
+    n = len(A)
+    offsets = np.arange(-n, n + 1)
+    values = np.zeros((-(-n // chunk), offsets.size, chunk), A.dtype)
+    for i, j in np.ndindex(A.shape):
+        values[i // chunk, j - i + n, i % chunk] = A[i, j]
+    return values.reshape(-1), chunk, offsets
+
+
+def sweep_csr(A, b, x, omega, direction):
     kernel = csr.forward if direction == FORWARD else csr.backward
-    scale = omega / A.diagonal().astype(np.float64)
-    return kernel(A.indptr.astype(np.int64), A.indices, A.data, scale, b, x, 0)
+    return kernel(0, len(b), *compressed(A), omega, b, x, 0)
+
+
+def sweep_diagonals(A, b, x, omega, direction):
+    # Chunks of one row, so that no diagonal is too short for them.
+    kernel = diagonals.forward if direction == FORWARD else diagonals.backward
+    return kernel(0, len(b), *chunked(A, 1), len(b), omega, b, x, 0)
 
 
 def sweep_dense(A, b, x, omega, direction):
@@ -40,7 +64,13 @@ def sweep_dense(A, b, x, omega, direction):
 
 def residual_csr(A, b, x):
     A, r = sp.csr_array(A), np.empty(len(b))
-    csr.residual(A.indptr.astype(np.int64), A.indices, A.data, b, x, r)
+    csr.residual(*compressed(A)[:3], b, x, r)
+    return r
+
+
+def residual_diagonals(A, b, x):
+    r = np.empty(len(b))
+    diagonals.residual(*chunked(A, 7), b, x, 0, r)
     return r
 
 
@@ -50,9 +80,9 @@ def residual_dense(A, b, x):
     return r
 
 
-SWEEPS = {"csr": sweep_csr, "dense": sweep_dense}
-RESIDUALS = {"csr": residual_csr, "dense": residual_dense}
-storages = pytest.mark.parametrize("storage", ["csr", "dense"])
+SWEEPS = {"csr": sweep_csr, "diagonals": sweep_diagonals, "dense": sweep_dense}
+RESIDUALS = {"csr": residual_csr, "diagonals": residual_diagonals, "dense": residual_dense}
+storages = pytest.mark.parametrize("storage", ["csr", "diagonals", "dense"])
 
 
 @storages
@@ -159,3 +189,16 @@ def test_csr_equals_dense_up_to_rounding(seed, n, direction):
     sweep_csr(A, b, x, 1.4, direction)
     sweep_dense(A, b, y, 1.4, direction)
     np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, sizes, omegas, directions, dtypes)
+def test_diagonals_equal_csr_bit_for_bit(seed, n, omega, direction, dtype):
+    rng = np.random.default_rng(seed)
+    A = random_dominant(rng, n).astype(dtype)
+    b, x = rng.standard_normal((2, n))
+    y = x.copy()
+    sweep_csr(A, b, x, omega, direction)
+    sweep_diagonals(A, b, y, omega, direction)
+    np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(residual_csr(A, b, x), residual_diagonals(A, b, x))

@@ -66,7 +66,6 @@ class CycleBlock:
         self._product = np.zeros_like(self._x)
         self._z = np.zeros((len(b), rows.columns.size))
         self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=DIRECTIONS_KEPT)
-        self._scale = np.zeros(rows.size)
         self._cycle: Cycle | None = None
         self._begun = 0
         self._snapshot = Snapshot(index, exchange)
@@ -110,8 +109,9 @@ class CycleBlock:
 
     def sweep(self) -> None:
         """Make one pass over the correction; freeze it after the last one."""
+        assert self._cycle is not None
         direction = self._directions[self._passes]
-        relax(self._rows, self._z, self._r, self._scale, direction)
+        relax(self._rows, self._z, self._r, self._cycle.omega, direction)
         self.version += 1
         if not self.ready:
             self._freeze(self._z.copy())
@@ -147,7 +147,6 @@ class CycleBlock:
     def _begin(self, cycle: Cycle) -> None:
         self._cycle, self._begun, self._report = cycle, self.version, None
         self.measured = kept(self.measured, cycle)
-        self._scale = cycle.omega / self._rows.diagonal
         if cycle.members is not None:
             assert self._coarse is not None
             self._coarse.locate(cycle.members)

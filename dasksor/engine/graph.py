@@ -136,7 +136,7 @@ def sweep_block(
     """One block's task in a sweep: its new values, shape (nrhs, size)."""
     with _entry(ledger, block, "compute"):
         x = local_vector(rows, own, parts)
-        relax(rows, x, b, omega / rows.diagonal, direction)
+        relax(rows, x, b, omega, direction)
         return x[:, rows.own : rows.own + rows.size].copy()
 
 

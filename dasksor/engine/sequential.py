@@ -12,6 +12,9 @@ from dasksor.engine.outcome import Outcome, Timings
 from dasksor.rows import Rows, norms, relax, residual_norms
 from dasksor.status import Status
 
+# Sweeps between two looks at the clock.
+TOGETHER = 8
+
 
 def run(
     rows: Rows, b: np.ndarray, x0: np.ndarray, course: Course, directions: tuple[int, ...]
@@ -33,12 +36,14 @@ def run(
                     best[:] = x
             if leg is None:
                 break
-            scale = leg.omega / rows.diagonal
             with timings.measure("compute"):
                 while sweeps < leg.until and time.perf_counter() - began < deadline:
+                    # Passes in one direction share a reading of the matrix.
+                    count = min(TOGETHER, leg.until - sweeps) if len(directions) == 1 else 1
                     for direction in directions:
-                        before, change = change, relax(rows, x, b, scale, direction)
-                    sweeps += 1
+                        made = relax(rows, x, b, leg.omega, direction, count)
+                        before, change = [before, change, *made.tolist()][-2:]
+                    sweeps += count
     except KeyboardInterrupt:
         if not course.history:
             raise

@@ -137,9 +137,8 @@ def _time_kernels(lines: int, start: float) -> tuple[float, float]:
     rows, entries = _grid(lines)
     n = rows.size
     x, b, r = np.zeros(n), np.ones(n), np.empty(n)
-    scale = 1.5 / rows.diagonal
     jobs: list[Callable[[], object]] = [
-        lambda: rows.sweep(x, b, scale, FORWARD),
+        lambda: rows.sweep(x, b, 1.5, FORWARD),
         lambda: rows.residual(x, b, r),
     ]
     for job in jobs:
