@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +23,17 @@ LEAST_GROUP = 512
 
 @dataclass(frozen=True)
 class CsrRows:
-    """Compressed sparse rows; `columns` holds the block's own unknowns and what its rows read.
+    """Rows of any pattern; `columns` holds the block's own unknowns and what its rows read.
 
-    ``middle`` and ``near`` as in `dasksor.kernels.csr`; no row reads an own unknown farther from
-    its own than ``reach``.
+    The arrays from ``first`` to ``after`` are those of `dasksor.kernels.csr`. No row reads an own
+    unknown farther from its own than ``reach``.
     """
 
-    indptr: np.ndarray
+    first: np.ndarray
     indices: np.ndarray
-    data: np.ndarray
-    middle: np.ndarray
-    near: np.ndarray
+    values: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
     diagonal: np.ndarray
     columns: np.ndarray
     own: int
@@ -44,24 +43,37 @@ class CsrRows:
     def size(self) -> int:
         return self.diagonal.size
 
+    @property
+    def _storage(self) -> Any:
+        return self.first, self.indices, self.values, self.before, self.after, self.diagonal
+
     def sweep(
         self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
     ) -> np.ndarray:
         relax = csr.forward if direction > 0 else csr.backward
         group = max(self.reach, LEAST_GROUP)
-        arrays = (self.indptr, self.indices, self.data, self.middle, self.near)
         used = group * sizeof(self) // self.size
-        return _passes(
-            relax, self.size, group, used, direction, count, (*arrays, omega, b, x, self.own)
-        )
+        arguments = (*self._storage, omega, b, x, self.own)
+        return _passes(relax, self.size, group, used, direction, count, arguments)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        csr.residual(self.indptr, self.indices, self.data, b, x, r)
+        csr.residual(*self._storage, b, x, self.own, r)
 
     def csr(self) -> sp.csr_array:
-        """The rows as a matrix over the local vector."""
-        entries = (self.data, self.indices.view(f"i{self.indices.itemsize}"), self.indptr)
-        return sp.csr_array(entries, shape=(self.size, self.columns.size))
+        """The rows as a matrix over the local vector, without its zeros."""
+        number = np.arange(self.size)
+        row = np.repeat(number, csr.GROUP * np.diff(self.first))
+        rest = np.flatnonzero(self.values)
+        parts = [
+            (self.values[rest], row[rest], self.indices[rest]),
+            *(
+                (values[values != 0], number[values != 0], (self.own + k + number)[values != 0])
+                for k, values in ((-1, self.before), (0, self.diagonal), (1, self.after))
+            ),
+        ]
+        data, rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+        shape = (self.size, self.columns.size)
+        return sp.csr_array((data.astype(np.float64), (rows, columns)), shape=shape)
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
         return summed(self.csr(), groups, count)
@@ -69,7 +81,7 @@ class CsrRows:
 
 @dataclass(frozen=True)
 class DiagonalRows:
-    """As `CsrRows`; ``values`` and ``offsets`` as in `dasksor.kernels.diagonals`."""
+    """As `CsrRows`; ``values`` and ``offsets`` are those of `dasksor.kernels.diagonals`."""
 
     values: np.ndarray
     offsets: np.ndarray
@@ -82,35 +94,33 @@ class DiagonalRows:
     def size(self) -> int:
         return self.diagonal.size
 
+    @property
+    def _storage(self) -> Any:
+        below = int(np.searchsorted(self.offsets, -1))
+        return self.values, self.chunk, self.offsets, below, self.diagonal
+
     def sweep(
         self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
     ) -> np.ndarray:
         relax = diagonals.forward if direction > 0 else diagonals.backward
-        reach = int(np.abs(self.offsets).max())
-        group = -(-max(reach, LEAST_GROUP) // self.chunk)
-        zero = int(np.searchsorted(self.offsets, 0))
-        storage = (self.values, self.chunk, self.offsets, zero)
-        used = group * self.chunk * sizeof(self) // self.size
         chunks = -(-self.size // self.chunk)
-        return _passes(
-            relax, chunks, group, used, direction, count, (*storage, omega, b, x, self.own)
-        )
+        group = -(-max(int(np.abs(self.offsets).max()), LEAST_GROUP) // self.chunk)
+        used = group * sizeof(self) // chunks
+        arguments = (*self._storage, omega, b, x, self.own)
+        return _passes(relax, chunks, group, used, direction, count, arguments)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        diagonals.residual(self.values, self.chunk, self.offsets, b, x, self.own, r)
+        diagonals.residual(*self._storage, b, x, self.own, r)
 
     def csr(self) -> sp.csr_array:
         """The rows as a matrix over the local vector, without its zeros."""
-        by_rows = self.values.reshape(-1, self.offsets.size, self.chunk).transpose(0, 2, 1)
-        chunk, k, d = np.nonzero(by_rows)
-        row = chunk * self.chunk + k
-        indptr = np.searchsorted(row, np.arange(self.size + 1))
-        entries = (
-            by_rows[chunk, k, d].astype(np.float64),
-            self.own + row + self.offsets[d],
-            indptr,
-        )
-        return sp.csr_array(entries, shape=(self.size, self.columns.size))
+        chunk, d, k = np.nonzero(self.values.reshape(-1, self.offsets.size, self.chunk))
+        row, number = chunk * self.chunk + k, np.arange(self.size)
+        data = np.concatenate([self.values[self.values != 0], self.diagonal])
+        rows = np.concatenate([row, number])
+        columns = np.concatenate([self.own + row + self.offsets[d], self.own + number])
+        shape = (self.size, self.columns.size)
+        return sp.csr_array((data.astype(np.float64), (rows, columns)), shape=shape)
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
         return summed(self.csr(), groups, count)
@@ -126,7 +136,7 @@ def _bytes(rows: SparseRows) -> int:
 
 
 def _passes(
-    relax: Callable[..., float],
+    relax: Any,
     units: int,
     group: int,
     used: int,
@@ -171,60 +181,55 @@ def prepare_sparse(matrix: sp.csr_array, start: int, diagonal: np.ndarray) -> Sp
         columns = np.union1d(matrix.indices, np.arange(start, start + size))
         indices = np.searchsorted(columns, matrix.indices)
     own = int(np.searchsorted(columns, start))
-    index = np.int32 if max(columns.size, matrix.nnz) < 2**31 else np.int64
-    indices, indptr = (a.astype(index, copy=False) for a in (indices, matrix.indptr))
+    index = np.int32 if max(columns.size, matrix.nnz) < 2**30 else np.int64
+    indptr, indices = (a.astype(index, copy=False) for a in (matrix.indptr, indices))
+    pattern = indptr, indices
+    # The first unknown on either side of the block need not be its neighbour in the whole matrix.
+    lower = own > 0 and bool(columns[own - 1] == start - 1)
+    upper = own + size < columns.size and bool(columns[own + size] == start + size)
+    found = np.zeros(size + columns.size, dtype=bool)
+    diagonals.mark(*pattern, found)
+    offsets = np.flatnonzero(found) - own - size + 1
+    offsets = np.union1d(offsets[offsets != 0], [-1, 1])
+    stray = (not lower and own - 1 in indices[: indptr[1]]) or (
+        not upper and own + size in indices[indptr[-2] :]
+    )
+    chunk = min([CHUNK, *np.abs(offsets[np.abs(offsets) > 1])])
     row = np.repeat(np.arange(own, own + size, dtype=index), np.diff(indptr))
-    middle = np.flatnonzero(indices == row).astype(index)
-    near = _near(matrix.indices, start, middle, indptr)
-    distance = indices - row
-    offsets = _offsets(distance, own + size - 1)
-    ends = np.count_nonzero(near & csr.BEFORE), np.count_nonzero(near & csr.AFTER)
-    # An end of a block may read the first unknown beyond it, yet not the neighbour of its own.
-    joined = ends == (np.count_nonzero(distance == -1), np.count_nonzero(distance == 1))
-    chunk = min(CHUNK, int(min(np.abs(offsets[np.abs(offsets) > 1]), default=CHUNK)))
-    if joined and chunk >= LEAST_CHUNK and offsets.size * size <= PADDING * matrix.nnz:
-        values = np.zeros((-(-size // chunk), offsets.size, chunk), _narrowest(matrix.data))
-        diagonals.fill(indptr, distance, matrix.data, offsets, values)
+    dtype = _narrowest(matrix.data[indices != row])
+    if not stray and chunk >= LEAST_CHUNK and offsets.size * size <= PADDING * matrix.nnz:
+        values = np.zeros((-(-size // chunk), offsets.size, chunk), dtype)
+        diagonals.fill(*pattern, matrix.data, own, offsets, values)
         return DiagonalRows(
             frozen(values.reshape(-1)),
             frozen(offsets),
-            chunk,
+            int(chunk),
             frozen(diagonal),
             frozen(columns),
             own,
         )
-    inside = distance[(indices >= own) & (indices < own + size)]
+    rest = np.zeros(size, dtype=np.int64)
+    csr.lengths(*pattern, own, lower, upper, rest)
+    first = np.concatenate([[0], np.cumsum(-(-rest // csr.GROUP))]).astype(index)
+    slots = csr.GROUP * int(first[-1])
+    read, values = np.zeros(slots, index), np.zeros(slots, dtype)
+    before, after = np.zeros((2, size), dtype)
+    csr.pack(*pattern, matrix.data, own, lower, upper, first, read, values, before, after)
     return CsrRows(
-        frozen(indptr),
-        frozen(indices.view(f"u{indices.itemsize}")),
-        frozen(matrix.data),
-        frozen(middle),
-        frozen(near),
+        frozen(first),
+        frozen(read.view(f"u{read.itemsize}")),
+        frozen(values),
+        frozen(before),
+        frozen(after),
         frozen(diagonal),
         frozen(columns),
         own,
-        int(np.abs(inside).max()),
+        int(np.abs(offsets).max()),
     )
-
-
-def _near(columns: np.ndarray, start: int, middle: np.ndarray, indptr: np.ndarray) -> np.ndarray:
-    """For each row `csr.BEFORE` where it reads the unknown before its own, `csr.AFTER` likewise."""
-    number = np.arange(start, start + middle.size)
-    before = (middle > indptr[:-1]) & (columns[middle - 1] == number - 1)
-    after = middle + 1 < indptr[1:]
-    after[after] = columns[middle[after] + 1] == number[after] + 1
-    return (csr.BEFORE * before + csr.AFTER * after).astype(np.int8)
-
-
-def _offsets(distance: np.ndarray, shift: int) -> np.ndarray:
-    """The distances that occur, ascending, and -1, 0 and 1."""
-    found = np.zeros(shift + max(1, int(distance.max())) + 1, dtype=bool)
-    found[distance + shift] = True
-    return np.union1d(np.flatnonzero(found) - shift, [-1, 0, 1])
 
 
 def _narrowest(values: np.ndarray) -> type:
     """The smallest type that holds all values exactly: memory is what sweeps wait for."""
-    if np.abs(values).max() <= 127 and (values == np.rint(values)).all():
+    if np.abs(values).max(initial=0.0) <= 127 and (values == np.rint(values)).all():
         return np.int8
     return np.float32 if (values == values.astype(np.float32)).all() else np.float64

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import (
@@ -26,35 +25,39 @@ from dasksor.kernels import csr, dense, diagonals
 dtypes = st.sampled_from([np.float32, np.float64])
 
 
-def compressed(A):
-    """The arrays of the CSR kernels."""
-    A = sp.csr_array(A)
-    row = np.repeat(np.arange(len(A.indptr) - 1), np.diff(A.indptr))
-    n, distance = A.shape[0], A.indices - row
-    near = np.bincount(row, csr.BEFORE * (distance == -1) + csr.AFTER * (distance == 1), n)
-    middle = np.flatnonzero(distance == 0).astype(np.int32)
-    return A.indptr, A.indices.astype(np.uint32), A.data, middle, near.astype(np.int8)
+def packed(A):
+    """The arrays of the CSR kernels; neighbours of the diagonal apart, the rest in order."""
+    n, k = len(A), csr.GROUP
+    rests = [[j for j in (*range(i + 2, n), *range(i - 1)) if A[i, j]] for i in range(n)]
+    first = np.concatenate([[0], np.cumsum([-(-len(rest) // k) for rest in rests])])
+    columns, values = np.zeros(k * first[-1], np.uint32), np.zeros(k * first[-1], A.dtype)
+    for i, rest in enumerate(rests):
+        columns[k * first[i] :][: len(rest)] = rest
+        values[k * first[i] :][: len(rest)] = A[i, rest]
+    before, after = np.r_[0, A.diagonal(-1)], np.r_[A.diagonal(1), 0]
+    diagonal = A.diagonal().astype(np.float64)
+    return first, columns, values, before.astype(A.dtype), after.astype(A.dtype), diagonal
 
 
 def chunked(A, chunk):
     """The arrays of the kernels by diagonals: all diagonals that there can be."""
     n = len(A)
-    offsets = np.arange(-n, n + 1)
+    offsets = np.r_[-n:0, 1 : n + 1]
     values = np.zeros((-(-n // chunk), offsets.size, chunk), A.dtype)
-    for i, j in np.ndindex(A.shape):
-        values[i // chunk, j - i + n, i % chunk] = A[i, j]
-    return values.reshape(-1), chunk, offsets
+    for i, j in zip(*np.nonzero(A - np.diag(A.diagonal())), strict=True):
+        values[i // chunk, np.searchsorted(offsets, j - i), i % chunk] = A[i, j]
+    return values.reshape(-1), chunk, offsets, n - 1, A.diagonal().astype(np.float64)
 
 
 def sweep_csr(A, b, x, omega, direction):
     kernel = csr.forward if direction == FORWARD else csr.backward
-    return kernel(0, len(b), *compressed(A), omega, b, x, 0)
+    return kernel(0, len(b), *packed(A), omega, b, x, 0)
 
 
 def sweep_diagonals(A, b, x, omega, direction):
     # Chunks of one row, so that no diagonal is too short for them.
     kernel = diagonals.forward if direction == FORWARD else diagonals.backward
-    return kernel(0, len(b), *chunked(A, 1), len(b), omega, b, x, 0)
+    return kernel(0, len(b), *chunked(A, 1), omega, b, x, 0)
 
 
 def sweep_dense(A, b, x, omega, direction):
@@ -63,8 +66,8 @@ def sweep_dense(A, b, x, omega, direction):
 
 
 def residual_csr(A, b, x):
-    A, r = sp.csr_array(A), np.empty(len(b))
-    csr.residual(*compressed(A)[:3], b, x, r)
+    r = np.empty(len(b))
+    csr.residual(*packed(A), b, x, 0, r)
     return r
 
 

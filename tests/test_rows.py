@@ -188,7 +188,7 @@ def test_local_rows_say_the_same_as_global_rows(stored, A, data):
 @storages
 def test_prepared_rows_are_read_only_contiguous_and_travel(stored):
     rows = prepare_rows(stored(np.asfortranarray(A3)), 0)
-    arrays = [rows.values] if isinstance(rows, DenseRows) else [rows.data, rows.indices]
+    arrays = [rows.values] if isinstance(rows, DenseRows) else [rows.values, rows.indices]
     for array in [*arrays, rows.diagonal]:
         assert array.flags.c_contiguous
         assert not array.flags.writeable
@@ -205,7 +205,7 @@ def test_kinds():
     assert isinstance(prepare_rows(A3, 0), DenseRows)
     rows = prepare_rows(sp.csr_array(A3), 0)
     assert isinstance(rows, CsrRows)
-    assert (rows.indptr.dtype, rows.indices.dtype) == (np.int32, np.uint32)
+    assert (rows.first.dtype, rows.indices.dtype) == (np.int32, np.uint32)
 
 
 # Several right-hand sides, several blocks
@@ -317,7 +317,7 @@ def test_diagonals_hold_the_matrix(A, data):
     ("value", "dtype"), [(3.0, np.int8), (200.0, np.float32), (0.5, np.float32), (0.1, np.float64)]
 )
 def test_values_are_stored_in_the_narrowest_type_that_holds_them(value, dtype):
-    A = sp.csr_array(sp.diags_array([1.0, 4.0, value], offsets=[-1, 0, 20], shape=(90, 90)))
+    A = sp.csr_array(sp.diags_array([1.0, 0.1, value], offsets=[-1, 0, 20], shape=(90, 90)))
     rows = prepare_rows(A, 0)
     assert rows.values.dtype == dtype
     np.testing.assert_array_equal(rows.csr().toarray(), A.toarray())

@@ -1,7 +1,8 @@
 """SOR sweeps over rows stored by diagonals, with the formula and the bits of `dasksor.kernels.csr`.
 
 ``values[(p D + d) C + k]`` is the entry of row ``i = p C + k`` in column ``own + i + offsets[d]``
-of the local vector. The D offsets ascend; -1, 0 and 1 are among them, and no others shorter than C.
+of the local vector. The D offsets ascend; -1, number ``below``, and 1 are among them, 0 is not, and
+no others are shorter than C.
 So the C rows of a chunk read each other through -1 and 1 only: all other diagonals go through
 vector instructions, then one recurrence of one operation a row remains. Zeros fill what is not
 stored: ``g - 0 x`` is g.
@@ -19,15 +20,26 @@ from dasksor.kernels.fused import fma
 
 
 @numba.njit(nogil=True, cache=True)
-def fill(indptr, distance, data, offsets, values):
-    """Store the entries, ``distance`` from the diagonal, in ``values[p, d, k]``."""
+def mark(indptr, indices, found):
+    """Set ``found[column - row + m - 1]`` for every entry of the m rows."""
+    m = indptr.size - 1
+    for i in range(m):
+        for k in range(indptr[i], indptr[i + 1]):
+            found[indices[k] - i + m - 1] = True
+
+
+@numba.njit(nogil=True, cache=True)
+def fill(indptr, indices, data, own, offsets, values):
+    """Store the entries but the diagonal in ``values[p, d, k]``."""
     chunk = values.shape[2]
     for i in range(indptr.size - 1):
         d = 0
         for k in range(indptr[i], indptr[i + 1]):
-            while offsets[d] < distance[k]:
-                d += 1
-            values[i // chunk, d, i % chunk] = data[k]
+            distance = indices[k] - own - i
+            if distance != 0:
+                while offsets[d] < distance:
+                    d += 1
+                values[i // chunk, d, i % chunk] = data[k]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -51,10 +63,10 @@ def subtract_diagonal(t, values, v, x, at, size):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def finish(t, c, values, diagonal, neighbour, omega, x, at, size):
+def finish(t, c, values, neighbour, diagonal, first, omega, x, at, size):
     """From ``t = g`` to what the recurrence needs, ``x_i = t_i + c_i x_i-1``."""
     for k in range(size):
-        a = np.float64(values[diagonal + k])
+        a = diagonal[first + k]
         scale = omega / a
         t[k] = fma(scale, fma(-a, x[at + k], t[k]), x[at + k])
         c[k] = -scale * np.float64(values[neighbour + k])
@@ -87,7 +99,7 @@ def recur_back(t, c, x, at, size, newest):
 
 # Chunks are so short that a call for each would cost as much as a diagonal.
 @numba.njit(nogil=True, cache=True)
-def forward(begin, end, values, chunk, offsets, zero, omega, b, x, own):
+def forward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own):
     """Relax chunks begin, ..., end - 1; return sum(change^2)."""
     t, c = np.empty(chunk), np.empty(chunk)
     count, total = offsets.size, 0.0
@@ -96,19 +108,19 @@ def forward(begin, end, values, chunk, offsets, zero, omega, b, x, own):
         at, m = own + first, min(chunk, b.size - first)
         size = np.uint64(m)
         copy(t, b, np.uint64(first), size)
-        for d in range(zero + 1, count):
+        for d in range(below + 1, count):
             subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
-        for d in range(zero - 1):
+        for d in range(below):
             subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
-        diagonal = np.uint64(v + zero * chunk)
-        finish(t, c, values, diagonal, diagonal - np.uint64(chunk), omega, x, np.uint64(at), size)
+        near = np.uint64(v + below * chunk)
+        finish(t, c, values, near, diagonal, np.uint64(first), omega, x, np.uint64(at), size)
         newest = x[at - 1] if at > 0 else 0.0
         total += recur(t, c, x, np.uint64(at), size, newest)
     return total
 
 
 @numba.njit(nogil=True, cache=True)
-def backward(begin, end, values, chunk, offsets, zero, omega, b, x, own):
+def backward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own):
     """Relax chunks end - 1, ..., begin, last row first; return sum(change^2)."""
     t, c = np.empty(chunk), np.empty(chunk)
     count, total = offsets.size, 0.0
@@ -117,25 +129,35 @@ def backward(begin, end, values, chunk, offsets, zero, omega, b, x, own):
         at, m = own + first, min(chunk, b.size - first)
         size = np.uint64(m)
         copy(t, b, np.uint64(first), size)
-        for d in range(zero):
+        for d in range(below, -1, -1):
             subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
-        for d in range(count - 1, zero + 1, -1):
+        for d in range(count - 1, below + 1, -1):
             subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
-        diagonal = np.uint64(v + zero * chunk)
-        finish(t, c, values, diagonal, diagonal + np.uint64(chunk), omega, x, np.uint64(at), size)
+        near = np.uint64(v + (below + 1) * chunk)
+        finish(t, c, values, near, diagonal, np.uint64(first), omega, x, np.uint64(at), size)
         newest = x[at + m] if at + m < x.size else 0.0
         total += recur_back(t, c, x, np.uint64(at), size, newest)
     return total
 
 
 @numba.njit(nogil=True, cache=True)
-def residual(values, chunk, offsets, b, x, own, r):
-    """Write ``r_i = b_i - sum_j a_ij x_j``, columns ascending."""
+def subtract_products(t, diagonal, first, x, at, size):
+    for k in range(size):
+        t[k] = fma(-diagonal[first + k], x[at + k], t[k])
+
+
+@numba.njit(nogil=True, cache=True)
+def residual(values, chunk, offsets, below, diagonal, b, x, own, r):
+    """Write ``r_i = b_i - sum_j a_ij x_j``, in the order of a forward sweep."""
     count = offsets.size
     for p in range(-(-b.size // chunk)):
         first, v = p * chunk, p * chunk * count
-        m = min(chunk, b.size - first)
-        rest = r[first : first + m]
-        copy(rest, b, np.uint64(first), np.uint64(m))
-        for d in range(count):
-            subtract_diagonal(rest, values, v + d * chunk, x, own + first + offsets[d], m)
+        at, m = own + first, min(chunk, b.size - first)
+        t, size = r[first : first + m], np.uint64(m)
+        copy(t, b, np.uint64(first), size)
+        for d in range(below + 1, count):
+            subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
+        for d in range(below):
+            subtract_diagonal(t, values, v + d * chunk, x, at + offsets[d], m)
+        subtract_products(t, diagonal, np.uint64(first), x, np.uint64(at), size)
+        subtract_diagonal(t, values, v + below * chunk, x, at - 1, m)
