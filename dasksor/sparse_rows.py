@@ -57,7 +57,8 @@ class CsrRows:
         return _passes(relax, self.size, group, used, direction, count, arguments)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        csr.residual(*self._storage, b, x, self.own, r)
+        arguments = (*self._storage, b, x, self.own, r)
+        csr.residual(*arguments)
 
     def csr(self) -> sp.csr_array:
         """The rows as a matrix over the local vector, without its zeros."""
@@ -110,7 +111,8 @@ class DiagonalRows:
         return _passes(relax, chunks, group, used, direction, count, arguments)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        diagonals.residual(*self._storage, b, x, self.own, r)
+        arguments = (*self._storage, b, x, self.own, r)
+        diagonals.residual(*arguments)
 
     def csr(self) -> sp.csr_array:
         """The rows as a matrix over the local vector, without its zeros."""
@@ -149,7 +151,10 @@ def _passes(
     changes = np.zeros(count)
     for first in range(0, count, together):
         some = changes[first : first + together]
-        several(relax, units, units if some.size == 1 else group, direction, some, arguments)
+        if some.size > 1:
+            several(relax, units, group, direction, some, arguments)
+        else:
+            some[0] = relax(0, units, *arguments)
     return changes
 
 
