@@ -12,7 +12,8 @@ from dask.sizeof import sizeof
 from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.kernels import dense
-from dasksor.sparse_rows import frozen, prepare_sparse
+from dasksor.sparse_rows import frozen
+from dasksor.storing import prepare_sparse
 
 FORWARD, BACKWARD = 1, -1
 

@@ -1,4 +1,4 @@
-"""The two storages of sparse rows: compressed rows for any pattern, diagonals for grids."""
+"""The storages of sparse rows: for any pattern, by diagonals for grids, by triples for solids."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from dask.sizeof import sizeof
 
-from dasksor.kernels import csr, diagonals
+from dasksor.kernels import csr, diagonals, triples
 from dasksor.kernels.passes import several
 
-# Rows in a chunk of diagonals; below the least, the loop around a chunk outweighs it.
-CHUNK, LEAST_CHUNK = 64, 16
-# By diagonals a float64 takes two thirds of the bytes that it takes with its column.
-PADDING = 1.5
 # What passes at the same time may keep in use, of the megabyte or two that a core has its own.
 CACHE, MOST_PASSES = 1_000_000, 8
 LEAST_GROUP = 512
@@ -62,19 +58,8 @@ class CsrRows:
 
     def csr(self) -> sp.csr_array:
         """The rows as a matrix over the local vector, without its zeros."""
-        number = np.arange(self.size)
-        row = np.repeat(number, csr.GROUP * np.diff(self.first))
-        rest = np.flatnonzero(self.values)
-        parts = [
-            (self.values[rest], row[rest], self.indices[rest]),
-            *(
-                (values[values != 0], number[values != 0], (self.own + k + number)[values != 0])
-                for k, values in ((-1, self.before), (0, self.diagonal), (1, self.after))
-            ),
-        ]
-        data, rows, columns = (np.concatenate(part) for part in zip(*parts, strict=True))
-        shape = (self.size, self.columns.size)
-        return sp.csr_array((data.astype(np.float64), (rows, columns)), shape=shape)
+        row = np.repeat(np.arange(self.size), csr.GROUP * np.diff(self.first))
+        return _matrix(self, [(self.values, row, self.indices), *_neighbours(self)])
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
         return summed(self.csr(), groups, count)
@@ -116,23 +101,75 @@ class DiagonalRows:
 
     def csr(self) -> sp.csr_array:
         """The rows as a matrix over the local vector, without its zeros."""
-        chunk, d, k = np.nonzero(self.values.reshape(-1, self.offsets.size, self.chunk))
-        row, number = chunk * self.chunk + k, np.arange(self.size)
-        data = np.concatenate([self.values[self.values != 0], self.diagonal])
-        rows = np.concatenate([row, number])
-        columns = np.concatenate([self.own + row + self.offsets[d], self.own + number])
-        shape = (self.size, self.columns.size)
-        return sp.csr_array((data.astype(np.float64), (rows, columns)), shape=shape)
+        values = self.values.reshape(-1, self.offsets.size, self.chunk)
+        chunk, d, k = np.nonzero(values)
+        row = chunk * self.chunk + k
+        return _matrix(self, [(values[chunk, d, k], row, self.own + row + self.offsets[d])])
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
         return summed(self.csr(), groups, count)
 
 
-SparseRows = CsrRows | DiagonalRows
+@dataclass(frozen=True)
+class TripleRows:
+    """As `CsrRows`; ``first`` to ``after`` are those of `dasksor.kernels.triples`."""
+
+    first: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    diagonal: np.ndarray
+    columns: np.ndarray
+    own: int
+    reach: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    @property
+    def _storage(self) -> Any:
+        inside = self.left, self.right, self.before, self.after
+        return self.first, self.indices, self.values, *inside, self.diagonal
+
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        relax = triples.forward if direction > 0 else triples.backward
+        number = self.size // 3
+        group = max(self.reach, LEAST_GROUP) // 3 + 1
+        used = group * sizeof(self) // number
+        arguments = (*self._storage, omega, b, x, self.own)
+        return _passes(relax, number, group, used, direction, count, arguments)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        arguments = (*self._storage, b, x, self.own, r)
+        triples.residual(*arguments)
+
+    def csr(self) -> sp.csr_array:
+        """The rows as a matrix over the local vector, without its zeros."""
+        top = 3 * np.arange(self.size // 3)
+        row = np.repeat(top, 3 * np.diff(self.first)) + np.arange(self.values.size) % 3
+        parts = [
+            (self.values, row, np.repeat(self.indices, 3)),
+            (self.left, top + 2, self.own + top),
+            (self.right, top, self.own + top + 2),
+        ]
+        return _matrix(self, [*parts, *_neighbours(self)])
+
+    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
+        return summed(self.csr(), groups, count)
+
+
+SparseRows = CsrRows | DiagonalRows | TripleRows
 
 
 @sizeof.register(CsrRows)
 @sizeof.register(DiagonalRows)
+@sizeof.register(TripleRows)
 def _bytes(rows: SparseRows) -> int:
     return sum(a.nbytes for a in vars(rows).values() if isinstance(a, np.ndarray))
 
@@ -158,6 +195,22 @@ def _passes(
     return changes
 
 
+def _matrix(rows: SparseRows, parts: list[tuple[np.ndarray, ...]]) -> sp.csr_array:
+    """The diagonal and ``parts`` (values, rows, columns) as a matrix, without stored zeros."""
+    number = np.arange(rows.size)
+    parts = [(rows.diagonal, number, rows.own + number), *parts]
+    kept = [[array[part[0] != 0] for array in part] for part in parts]
+    data, row, column = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    shape = (rows.size, rows.columns.size)
+    return sp.csr_array((data.astype(np.float64), (row, column)), shape=shape)
+
+
+def _neighbours(rows: CsrRows | TripleRows) -> list[tuple[np.ndarray, ...]]:
+    number = np.arange(rows.size)
+    at = rows.own + number
+    return [(rows.before, number, at - 1), (rows.after, number, at + 1)]
+
+
 def summed(matrix: sp.csr_array, groups: np.ndarray, count: int) -> sp.csr_array:
     """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
     entries = (matrix.data.astype(np.float64), groups[matrix.indices], matrix.indptr)
@@ -175,66 +228,3 @@ def frozen(array: np.ndarray) -> np.ndarray:
     view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view
-
-
-def prepare_sparse(matrix: sp.csr_array, start: int, diagonal: np.ndarray) -> SparseRows:
-    """Store rows ``start, start + 1, ...`` of a canonical matrix for sweeps."""
-    size, n = matrix.shape
-    if size == n:
-        columns, indices = np.arange(n), matrix.indices
-    else:
-        columns = np.union1d(matrix.indices, np.arange(start, start + size))
-        indices = np.searchsorted(columns, matrix.indices)
-    own = int(np.searchsorted(columns, start))
-    index = np.int32 if max(columns.size, matrix.nnz) < 2**30 else np.int64
-    indptr, indices = (a.astype(index, copy=False) for a in (matrix.indptr, indices))
-    pattern = indptr, indices
-    # The first unknown on either side of the block need not be its neighbour in the whole matrix.
-    lower = own > 0 and bool(columns[own - 1] == start - 1)
-    upper = own + size < columns.size and bool(columns[own + size] == start + size)
-    found = np.zeros(size + columns.size, dtype=bool)
-    diagonals.mark(*pattern, found)
-    offsets = np.flatnonzero(found) - own - size + 1
-    offsets = np.union1d(offsets[offsets != 0], [-1, 1])
-    stray = (not lower and own - 1 in indices[: indptr[1]]) or (
-        not upper and own + size in indices[indptr[-2] :]
-    )
-    chunk = min([CHUNK, *np.abs(offsets[np.abs(offsets) > 1])])
-    row = np.repeat(np.arange(own, own + size, dtype=index), np.diff(indptr))
-    dtype = _narrowest(matrix.data[indices != row])
-    if not stray and chunk >= LEAST_CHUNK and offsets.size * size <= PADDING * matrix.nnz:
-        values = np.zeros((-(-size // chunk), offsets.size, chunk), dtype)
-        diagonals.fill(*pattern, matrix.data, own, offsets, values)
-        return DiagonalRows(
-            frozen(values.reshape(-1)),
-            frozen(offsets),
-            int(chunk),
-            frozen(diagonal),
-            frozen(columns),
-            own,
-        )
-    rest = np.zeros(size, dtype=np.int64)
-    csr.lengths(*pattern, own, lower, upper, rest)
-    first = np.concatenate([[0], np.cumsum(-(-rest // csr.GROUP))]).astype(index)
-    slots = csr.GROUP * int(first[-1])
-    read, values = np.zeros(slots, index), np.zeros(slots, dtype)
-    before, after = np.zeros((2, size), dtype)
-    csr.pack(*pattern, matrix.data, own, lower, upper, first, read, values, before, after)
-    return CsrRows(
-        frozen(first),
-        frozen(read.view(f"u{read.itemsize}")),
-        frozen(values),
-        frozen(before),
-        frozen(after),
-        frozen(diagonal),
-        frozen(columns),
-        own,
-        int(np.abs(offsets).max()),
-    )
-
-
-def _narrowest(values: np.ndarray) -> type:
-    """The smallest type that holds all values exactly: memory is what sweeps wait for."""
-    if np.abs(values).max(initial=0.0) <= 127 and (values == np.rint(values)).all():
-        return np.int8
-    return np.float32 if (values == values.astype(np.float32)).all() else np.float64

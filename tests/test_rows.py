@@ -21,7 +21,7 @@ from reference import (
     with_duplicates,
 )
 
-from dasksor import sparse_rows
+from dasksor import sparse_rows, storing
 from dasksor.rows import (
     DenseRows,
     canonical_csr,
@@ -32,7 +32,7 @@ from dasksor.rows import (
     relax,
     residual_norms,
 )
-from dasksor.sparse_rows import CsrRows, DiagonalRows
+from dasksor.sparse_rows import CsrRows, DiagonalRows, TripleRows
 
 storages = pytest.mark.parametrize("stored", [sp.csr_array, np.asarray])
 A3 = np.array([[2.0, 0.0, 1.0], [5.0, 3.0, 0.0], [0.0, 7.0, 4.0]])
@@ -244,7 +244,7 @@ def test_residual_norms_of_each_right_hand_side(stored):
     np.testing.assert_array_equal(residual_norms(rows, x, b), [1.0, 5.0])
 
 
-# Matrices of grids, by diagonals
+# Matrices of grids by diagonals, of solids by triples
 
 
 @st.composite
@@ -263,21 +263,37 @@ def banded_matrices(draw):
     return A
 
 
+@st.composite
+def solids(draw):
+    """Nodes of three unknowns that read whole nodes, but for holes."""
+    rng = np.random.default_rng(draw(seeds))
+    nodes = rng.random((draw(st.integers(20, 40)),) * 2) < 0.5
+    A = np.kron(nodes, np.ones((3, 3))) * rng.standard_normal((3 * len(nodes),) * 2)
+    A[rng.random(A.shape) < 0.02] = 0.0
+    np.fill_diagonal(A, 100.0)
+    return sp.csr_array(A)
+
+
 def compressed(matrix, start):
     """Rows as they would be stored were they no grid's."""
-    with mock.patch.object(sparse_rows, "PADDING", 0.0):
+    with mock.patch.multiple(storing, PADDING=0.0, TRIPLE_PADDING=0.0):
         return prepare_rows(matrix, start)
 
 
 @settings(deadline=None, max_examples=60)
-@given(banded_matrices(), seeds, omegas, directions, st.integers(1, 5), st.integers(1, 4))
+@given(
+    st.sampled_from([(DiagonalRows, banded_matrices()), (TripleRows, solids())]),
+    st.data(), seeds, omegas, directions, st.integers(1, 5), st.integers(1, 4),
+)  # fmt: skip
 def test_storages_partitions_and_passes_give_the_same_bits(
-    A, seed, omega, direction, count, nblocks
+    kind, data, seed, omega, direction, count, nblocks
 ):
+    kind, matrices = kind
+    A = data.draw(matrices)
     n = A.shape[0]
     b, start = np.random.default_rng(seed).standard_normal((2, n))
     whole, reference = prepare_rows(A, 0), compressed(A, 0)
-    assert isinstance(whole, DiagonalRows)
+    assert isinstance(whole, kind)
     assert isinstance(reference, CsrRows)
     x, r, r_reference = start.copy(), np.empty(n), np.empty(n)
     changes = [reference.sweep(x, b, omega, direction)[0] for _ in range(count)]
@@ -302,12 +318,14 @@ def test_storages_partitions_and_passes_give_the_same_bits(
 
 
 @settings(deadline=None, max_examples=30)
-@given(banded_matrices(), st.data())
-def test_diagonals_hold_the_matrix(A, data):
+@given(st.one_of(banded_matrices(), solids()), st.data())
+def test_every_storage_holds_the_matrix(A, data):
     start = data.draw(st.integers(0, A.shape[0] - 1))
     part = A[start : data.draw(st.integers(start + 1, A.shape[0]))]
     rows, reference = prepare_rows(part, start), compressed(part, start)
-    np.testing.assert_array_equal(rows.csr().toarray(), reference.csr().toarray())
+    local = reference.csr().toarray()
+    np.testing.assert_array_equal(local, part[:, rows.columns].toarray())
+    np.testing.assert_array_equal(rows.csr().toarray(), local)
     groups = np.random.default_rng(0).integers(0, 3, rows.columns.size)
     summed = reference.summed(groups, 3).toarray()
     np.testing.assert_allclose(rows.summed(groups, 3).toarray(), summed, rtol=1e-12, atol=1e-12)

@@ -35,7 +35,7 @@ from pyamg.relaxation.relaxation import gauss_seidel
 from scipy.spatial import Delaunay
 
 import dasksor
-from dasksor import problems, sparse_rows
+from dasksor import problems, storing
 from dasksor.rows import FORWARD, prepare_rows
 
 ROUNDS = 15
@@ -173,7 +173,7 @@ def measure(name, A, folder):
     n = A.shape[0]
     b, start = np.random.default_rng(1).standard_normal((2, n))
     rows = prepare_rows(A, 0)
-    with mock.patch.object(sparse_rows, "PADDING", 0.0):
+    with mock.patch.multiple(storing, PADDING=0.0, TRIPLE_PADDING=0.0):
         compressed = prepare_rows(A, 0)
     M = sp.csr_matrix((A.data, A.indices.astype(np.int32), A.indptr.astype(np.int32)), A.shape)
     x, y, z = start.copy(), start.copy(), start.copy()
