@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from dasksor.dense_rows import DenseRows
 from dasksor.kernels.symmetry import asymmetry
 from dasksor.partition import Partition, compact
-from dasksor.rows import CsrRows, Rows
+from dasksor.rows import Rows
+from dasksor.sparse_rows import SparseRows
 
 # What rounding leaves of an asymmetry that is zero, of the terms that cancel.
 ROUNDING = 1e-13
@@ -51,10 +52,11 @@ class RowFacts:
 
 def row_facts(rows: Rows, partition: Partition) -> RowFacts:
     """Look over the rows of one block."""
-    if isinstance(rows, CsrRows):
-        entries, (total, inside) = rows.data.size, _absolute_sums_csr(rows)
-    elif isinstance(rows, DenseRows):
+    if isinstance(rows, DenseRows):
         entries, (total, inside) = rows.values.size, _absolute_sums_dense(rows)
+    elif isinstance(rows, SparseRows):
+        matrix = rows.csr()
+        entries, (total, inside) = matrix.nnz, _absolute_sums_csr(matrix, rows.own)
     diagonal = np.abs(rows.diagonal)
     needs = {q: compact(index) for q, index in partition.split(rows.columns).items()}
     return RowFacts(
@@ -68,12 +70,12 @@ def row_facts(rows: Rows, partition: Partition) -> RowFacts:
     )
 
 
-def _absolute_sums_csr(rows: CsrRows) -> tuple[np.ndarray, np.ndarray]:
-    weights = np.abs(rows.data).astype(np.float64, copy=False)
+def _absolute_sums_csr(matrix: sp.csr_array, own: int) -> tuple[np.ndarray, np.ndarray]:
+    weights = np.abs(matrix.data).astype(np.float64, copy=False)
     # No row is empty, each has its diagonal entry: reduceat needs that.
-    total = np.add.reduceat(weights, rows.indptr[:-1])
-    weights = weights * ((rows.indices >= rows.own) & (rows.indices < rows.own + rows.size))
-    return total, np.add.reduceat(weights, rows.indptr[:-1])
+    total = np.add.reduceat(weights, matrix.indptr[:-1])
+    weights = weights * ((matrix.indices >= own) & (matrix.indices < own + matrix.shape[0]))
+    return total, np.add.reduceat(weights, matrix.indptr[:-1])
 
 
 def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:

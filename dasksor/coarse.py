@@ -16,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import SuperLU, splu
 
 from dasksor.kernels.matching import contracted, pairs
-from dasksor.rows import CsrRows, Rows, dots
+from dasksor.rows import Rows, dots
+from dasksor.sparse_rows import SparseRows
 
 # Six matchings make aggregates of about 64 unknowns: 8 x 8 points of a plane grid.
 MATCHINGS = 6
@@ -33,12 +34,9 @@ def aggregates(rows: Rows) -> np.ndarray:
     Aggregates stay within the block. All rows of a dense block are one.
     """
     first = int(rows.columns[rows.own])
-    if not isinstance(rows, CsrRows):
+    if not isinstance(rows, SparseRows):
         return np.full(rows.size, first)
-    matrix = sp.csr_array(
-        (rows.data, rows.indices, rows.indptr), shape=(rows.size, rows.columns.size)
-    )
-    inside = sp.csr_array(matrix[:, rows.own : rows.own + rows.size])
+    inside = sp.csr_array(rows.csr()[:, rows.own : rows.own + rows.size])
     roots, _ = matched(inside, MATCHINGS)
     return first + roots
 

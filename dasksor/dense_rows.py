@@ -42,13 +42,16 @@ class DenseRows:
     def columns(self) -> np.ndarray:
         return np.arange(self.values.shape[1])
 
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        squares = np.zeros(len(x))
-        if self.symmetric and len(x) <= FEW:
-            half.sweep(self.values, scale, b, x, direction, squares)
-        else:
-            dense.sweep(self.values, scale, b, x, self.own, direction, squares)
-        return sum(squares.tolist())
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        scale, changes = omega / self.diagonal, np.zeros((count, len(x)))
+        for squares in changes:
+            if self.symmetric and len(x) <= FEW:
+                half.sweep(self.values, scale, b, x, direction, squares)
+            else:
+                dense.sweep(self.values, scale, b, x, self.own, direction, squares)
+        return changes.sum(axis=1)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         dense.residual(self.values, b, x, self.own, r)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
-from dask.sizeof import sizeof
 from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.dense_rows import DenseRows
-from dasksor.kernels import csr
+from dasksor.sparse_rows import frozen
+from dasksor.storing import prepare_sparse
 
 FORWARD, BACKWARD = 1, -1
 
@@ -37,57 +36,15 @@ class Rows(Protocol):
     @property
     def diagonal(self) -> np.ndarray: ...
 
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float: ...
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        """Make ``count`` passes in place; for each the sum of the squared changes."""
+        ...
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None: ...
 
     def summed(self, groups: np.ndarray, count: int) -> Any: ...
-
-
-@dataclass(frozen=True)
-class CsrRows:
-    """Compressed sparse rows; `columns` holds the block's own unknowns and what its rows read."""
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    data: np.ndarray
-    diagonal: np.ndarray
-    columns: np.ndarray
-    own: int
-
-    @property
-    def size(self) -> int:
-        return self.diagonal.size
-
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        kernel = csr.forward if direction == FORWARD else csr.backward
-        entries = (self.indptr, self.indices, self.data)
-        return sum(kernel(*entries, scale, bj, xj, self.own) for xj, bj in zip(x, b, strict=True))
-
-    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        for xj, bj, rj in zip(x, b, r, strict=True):
-            csr.residual(self.indptr, self.indices, self.data, bj, xj, rj)
-
-    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
-        entries = (self.data.astype(np.float64), groups[self.indices], self.indptr)
-        result = sp.csr_array(entries, shape=(self.size, count), copy=True)
-        result.sum_duplicates()
-        return result
-
-
-@sizeof.register(CsrRows)
-def _csr_bytes(rows: CsrRows) -> int:
-    arrays = (rows.indptr, rows.indices, rows.data, rows.diagonal, rows.columns)
-    return sum(a.nbytes for a in arrays)
-
-
-def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-    """One pass for every right-hand side, ``x`` and ``b`` of shape (nrhs, ...), in place.
-
-    ``scale = omega / diagonal``. Returns the sum of the squared changes.
-    """
-    return rows.sweep(x, b, scale, direction)
 
 
 def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -114,17 +71,6 @@ def dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def joined(parts: Iterable[np.ndarray]) -> np.ndarray:
     """The norms of whole vectors from the norms of their parts."""
     return np.hypot.reduce(list(parts), axis=0)
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """The array as C-contiguous and read-only.
-
-    Arrays that crossed a process are read-only and those that did not are not; one kind keeps
-    numba to one compiled kernel.
-    """
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
 
 
 def canonical_csr(matrix: Any) -> sp.csr_array:
@@ -201,17 +147,4 @@ def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Rows:
     diagonal = check_rows(matrix, start)
     if isinstance(matrix, np.ndarray):
         return DenseRows.of(frozen(matrix), frozen(diagonal), start)
-    rows, n = matrix.shape
-    if rows == n:
-        columns, indices = np.arange(n), matrix.indices
-    else:
-        columns = np.union1d(matrix.indices, np.arange(start, start + rows))
-        indices = np.searchsorted(columns, matrix.indices)
-    return CsrRows(
-        frozen(matrix.indptr.astype(np.int64, copy=False)),
-        frozen(indices.astype(np.int32 if columns.size < 2**31 else np.int64, copy=False)),
-        frozen(matrix.data),
-        frozen(diagonal),
-        frozen(columns),
-        int(np.searchsorted(columns, start)),
-    )
+    return prepare_sparse(matrix, start, diagonal)

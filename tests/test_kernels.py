@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import (
@@ -18,16 +17,44 @@ from reference import (
 )
 from scipy.linalg import solve_triangular
 
-from dasksor.kernels import csr, dense
+from dasksor.kernels import csr, dense, diagonals
 
 dtypes = st.sampled_from([np.float32, np.float64])
 
 
+def packed(A):
+    """The arrays of the CSR kernels; neighbours of the diagonal apart, the rest in order."""
+    n, k = len(A), csr.GROUP
+    rests = [[j for j in (*range(i + 2, n), *range(i - 1)) if A[i, j]] for i in range(n)]
+    first = np.concatenate([[0], np.cumsum([-(-len(rest) // k) for rest in rests])])
+    columns, values = np.zeros(k * first[-1], np.uint32), np.zeros(k * first[-1], A.dtype)
+    for i, rest in enumerate(rests):
+        columns[k * first[i] :][: len(rest)] = rest
+        values[k * first[i] :][: len(rest)] = A[i, rest]
+    before, after = np.r_[0, A.diagonal(-1)], np.r_[A.diagonal(1), 0]
+    diagonal = A.diagonal().astype(np.float64)
+    return first, columns, values, before.astype(A.dtype), after.astype(A.dtype), diagonal
+
+
+def chunked(A, chunk):
+    """The arrays of the kernels by diagonals: all diagonals that there can be."""
+    n = len(A)
+    offsets = np.r_[-n:0, 1 : n + 1]
+    values = np.zeros((-(-n // chunk), offsets.size, chunk), A.dtype)
+    for i, j in zip(*np.nonzero(A - np.diag(A.diagonal())), strict=True):
+        values[i // chunk, np.searchsorted(offsets, j - i), i % chunk] = A[i, j]
+    return values.reshape(-1), chunk, offsets, n - 1, A.diagonal().astype(np.float64)
+
+
 def sweep_csr(A, b, x, omega, direction):
-    A = sp.csr_array(A)
     kernel = csr.forward if direction == FORWARD else csr.backward
-    scale = omega / A.diagonal().astype(np.float64)
-    return kernel(A.indptr.astype(np.int64), A.indices, A.data, scale, b, x, 0)
+    return kernel(0, len(b), *packed(A), omega, b, x, 0)
+
+
+def sweep_diagonals(A, b, x, omega, direction):
+    # Chunks of one row, so that no diagonal is too short for them.
+    kernel = diagonals.forward if direction == FORWARD else diagonals.backward
+    return kernel(0, len(b), *chunked(A, 1), omega, b, x, 0)
 
 
 def sweep_dense(A, b, x, omega, direction):
@@ -38,8 +65,14 @@ def sweep_dense(A, b, x, omega, direction):
 
 
 def residual_csr(A, b, x):
-    A, r = sp.csr_array(A), np.empty(len(b))
-    csr.residual(A.indptr.astype(np.int64), A.indices, A.data, b, x, r)
+    r = np.empty(len(b))
+    csr.residual(*packed(A), b, x, 0, r)
+    return r
+
+
+def residual_diagonals(A, b, x):
+    r = np.empty(len(b))
+    diagonals.residual(*chunked(A, 7), b, x, 0, r)
     return r
 
 
@@ -49,9 +82,9 @@ def residual_dense(A, b, x):
     return r[0]
 
 
-SWEEPS = {"csr": sweep_csr, "dense": sweep_dense}
-RESIDUALS = {"csr": residual_csr, "dense": residual_dense}
-storages = pytest.mark.parametrize("storage", ["csr", "dense"])
+SWEEPS = {"csr": sweep_csr, "diagonals": sweep_diagonals, "dense": sweep_dense}
+RESIDUALS = {"csr": residual_csr, "diagonals": residual_diagonals, "dense": residual_dense}
+storages = pytest.mark.parametrize("storage", ["csr", "diagonals", "dense"])
 
 
 @storages
@@ -122,3 +155,16 @@ def test_csr_equals_dense_up_to_rounding(seed, n, direction):
     sweep_csr(A, b, x, 1.4, direction)
     sweep_dense(A, b, y, 1.4, direction)
     np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds, sizes, omegas, directions, dtypes)
+def test_diagonals_equal_csr_bit_for_bit(seed, n, omega, direction, dtype):
+    rng = np.random.default_rng(seed)
+    A = random_dominant(rng, n).astype(dtype)
+    b, x = rng.standard_normal((2, n))
+    y = x.copy()
+    sweep_csr(A, b, x, omega, direction)
+    sweep_diagonals(A, b, y, omega, direction)
+    np.testing.assert_array_equal(x, y)
+    np.testing.assert_array_equal(residual_csr(A, b, x), residual_diagonals(A, b, x))

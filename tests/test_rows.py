@@ -1,7 +1,8 @@
 """Rows made ready for sweeps: local columns, canonical storage, checks, independence of blocks."""
 
 import pickle
-from itertools import pairwise
+from itertools import pairwise, product
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,17 +21,17 @@ from reference import (
     with_duplicates,
 )
 
+from dasksor import sparse_rows, storing
 from dasksor.rows import (
-    CsrRows,
     DenseRows,
     canonical_csr,
     canonical_dense,
     check_rows,
     joined,
     prepare_rows,
-    relax,
     residual_norms,
 )
+from dasksor.sparse_rows import CsrRows, DiagonalRows, TripleRows
 
 storages = pytest.mark.parametrize("stored", [sp.csr_array, np.asarray])
 A3 = np.array([[2.0, 0.0, 1.0], [5.0, 3.0, 0.0], [0.0, 7.0, 4.0]])
@@ -174,8 +175,7 @@ def test_local_rows_say_the_same_as_global_rows(stored, A, data):
     if isinstance(rows, DenseRows):
         local = rows.values
     else:
-        shape = (rows.size, rows.columns.size)
-        local = sp.csr_array((rows.data, rows.indices, rows.indptr), shape).toarray()
+        local = rows.csr().toarray()
         read = np.flatnonzero(A[start:stop].any(axis=0))
         if stop - start < n:
             np.testing.assert_array_equal(rows.columns, np.union1d(read, np.arange(start, stop)))
@@ -187,15 +187,15 @@ def test_local_rows_say_the_same_as_global_rows(stored, A, data):
 @storages
 def test_prepared_rows_are_read_only_contiguous_and_travel(stored):
     rows = prepare_rows(stored(np.asfortranarray(A3)), 0)
-    arrays = [rows.values] if isinstance(rows, DenseRows) else [rows.data, rows.indices]
+    arrays = [rows.values] if isinstance(rows, DenseRows) else [rows.values, rows.indices]
     for array in [*arrays, rows.diagonal]:
         assert array.flags.c_contiguous
         assert not array.flags.writeable
     assert sizeof(rows) >= sum(array.nbytes for array in arrays)
     x, b = np.zeros((1, 3)), np.ones((1, 3))
     y = x.copy()
-    relax(rows, x, b, 1.0 / rows.diagonal, 1)
-    relax(pickle.loads(pickle.dumps(rows)), y, b, 1.0 / rows.diagonal, 1)
+    rows.sweep(x, b, 1.0, 1)
+    pickle.loads(pickle.dumps(rows)).sweep(y, b, 1.0, 1)
     np.testing.assert_array_equal(x, y)
     assert x.any()
 
@@ -204,7 +204,7 @@ def test_kinds():
     assert isinstance(prepare_rows(A3, 0), DenseRows)
     rows = prepare_rows(sp.csr_array(A3), 0)
     assert isinstance(rows, CsrRows)
-    assert (rows.indptr.dtype, rows.indices.dtype) == (np.int64, np.int32)
+    assert (rows.first.dtype, rows.indices.dtype) == (np.int32, np.uint32)
 
 
 # Several right-hand sides, several blocks
@@ -230,11 +230,9 @@ def test_any_partition_gives_the_same_sweep_and_residual(
         local = np.ascontiguousarray(x[:, rows.columns])
         pieces.append(residual_norms(rows, local, b_own))
         local = np.ascontiguousarray(cut[:, rows.columns])
-        change += relax(rows, local, b_own, omega / rows.diagonal, direction)
+        change += rows.sweep(local, b_own, omega, direction)[0]
         cut[:, start:stop] = local[:, rows.own : rows.own + rows.size]
-    assert change == pytest.approx(
-        relax(whole, x, b, omega / whole.diagonal, direction), rel=1e-12, abs=1e-300
-    )
+    assert change == pytest.approx(whole.sweep(x, b, omega, direction)[0], rel=1e-12, abs=1e-300)
     np.testing.assert_array_equal(cut, x)
     np.testing.assert_allclose(joined(pieces), norms, rtol=1e-12)
 
@@ -244,3 +242,132 @@ def test_residual_norms_of_each_right_hand_side(stored):
     rows = prepare_rows(stored(A3), 0)
     x, b = np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]), np.array([[5.0, 11.0, 27.0], [3.0, 4, 0]])
     np.testing.assert_array_equal(residual_norms(rows, x, b), [1.0, 5.0])
+
+
+# Matrices of grids by diagonals, of solids by triples
+
+
+@st.composite
+def banded_matrices(draw):
+    """Neighbours and diagonals from 16 on, full but for holes, of one kind of numbers."""
+    rng = np.random.default_rng(draw(seeds))
+    n = draw(st.integers(120, 300))
+    far = rng.choice(np.arange(16, n // 6 + 1), draw(st.integers(1, 3)), replace=False)
+    offsets = np.unique([-1, 0, 1, *far, *(-rng.permutation(far)[:2])])
+    kind = draw(st.sampled_from([np.float64, np.float32, np.int8]))
+    values = rng.uniform(-9.0, 9.0, (offsets.size, n)).astype(kind)
+    values[rng.random(values.shape) < 0.1] = 0
+    A = sp.csr_array(sp.dia_array((values, offsets), shape=(n, n))).astype(np.float64)
+    A.setdiag(100.0)
+    A.eliminate_zeros()
+    return A
+
+
+@st.composite
+def solids(draw):
+    """Nodes of three unknowns that read whole nodes, but for holes."""
+    rng = np.random.default_rng(draw(seeds))
+    nodes = rng.random((draw(st.integers(20, 40)),) * 2) < 0.5
+    A = np.kron(nodes, np.ones((3, 3))) * rng.standard_normal((3 * len(nodes),) * 2)
+    A[rng.random(A.shape) < 0.02] = 0.0
+    np.fill_diagonal(A, 100.0)
+    return sp.csr_array(A)
+
+
+def compressed(matrix, start):
+    """Rows as they would be stored were they no grid's."""
+    with mock.patch.multiple(storing, PADDING=0.0, TRIPLE_PADDING=0.0):
+        return prepare_rows(matrix, start)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([(DiagonalRows, banded_matrices()), (TripleRows, solids())]),
+    st.data(), seeds, omegas, directions, st.integers(1, 5), st.integers(1, 4),
+)  # fmt: skip
+def test_storages_partitions_and_passes_give_the_same_bits(
+    kind, data, seed, omega, direction, count, nblocks
+):
+    kind, matrices = kind
+    A = data.draw(matrices)
+    n = A.shape[0]
+    b, start = np.random.default_rng(seed).standard_normal((2, n))
+    whole, reference = prepare_rows(A, 0), compressed(A, 0)
+    assert isinstance(whole, kind)
+    assert isinstance(reference, CsrRows)
+    x, r, r_reference = start.copy(), np.empty(n), np.empty(n)
+    changes = [reference.sweep(x, b, omega, direction)[0] for _ in range(count)]
+    for rows, group in product((whole, reference), (1, 512)):
+        y = start.copy()
+        with mock.patch.object(sparse_rows, "LEAST_GROUP", group):
+            found = rows.sweep(y, b, omega, direction, count)
+        np.testing.assert_allclose(found, changes, rtol=1e-12)
+        np.testing.assert_array_equal(y, x)
+    whole.residual(x, b, r)
+    reference.residual(x, b, r_reference)
+    np.testing.assert_array_equal(r, r_reference)
+    y = start.copy()
+    cuts = list(pairwise(random_cuts(np.random.default_rng(seed), n, nblocks)))
+    blocks = [prepare_rows(A[i:j], i) for i, j in cuts]
+    for _ in range(count):
+        for rows, (i, j) in list(zip(blocks, cuts, strict=True))[::direction]:
+            local = y[rows.columns]
+            rows.sweep(local, b[i:j], omega, direction)
+            y[i:j] = local[rows.own : rows.own + rows.size]
+    np.testing.assert_array_equal(y, x)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.one_of(banded_matrices(), solids()), st.data())
+def test_every_storage_holds_the_matrix(A, data):
+    start = data.draw(st.integers(0, A.shape[0] - 1))
+    part = A[start : data.draw(st.integers(start + 1, A.shape[0]))]
+    rows, reference = prepare_rows(part, start), compressed(part, start)
+    local = reference.csr().toarray()
+    np.testing.assert_array_equal(local, part[:, rows.columns].toarray())
+    np.testing.assert_array_equal(rows.csr().toarray(), local)
+    groups = np.random.default_rng(0).integers(0, 3, rows.columns.size)
+    summed = reference.summed(groups, 3).toarray()
+    np.testing.assert_allclose(rows.summed(groups, 3).toarray(), summed, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(3.0, np.int8), (200.0, np.float32), (0.5, np.float32), (0.1, np.float64)]
+)
+def test_values_are_stored_in_the_narrowest_type_that_holds_them(value, dtype):
+    A = sp.csr_array(sp.diags_array([1.0, 0.1, value], offsets=[-1, 0, 20], shape=(90, 90)))
+    rows = prepare_rows(A, 0)
+    assert rows.values.dtype == dtype
+    np.testing.assert_array_equal(rows.csr().toarray(), A.toarray())
+
+
+def test_what_would_be_mostly_zeros_or_hang_together_stays_compressed():
+    rng = np.random.default_rng(0)
+    scattered = sp.random_array((200, 200), density=0.05, rng=rng) + 9.0 * sp.eye_array(200)
+    pentadiagonal = sp.diags_array([1.0, 1.0, 9.0, 1.0, 1.0], offsets=range(-2, 3), shape=(90, 90))
+    for A in (scattered, pentadiagonal):
+        assert isinstance(prepare_rows(sp.csr_array(A), 0), CsrRows)
+
+
+def test_a_block_that_reads_beyond_its_edge_but_not_its_neighbour():
+    A = sp.csr_array(sp.diags_array([1.0, 9.0, 2.0], offsets=[-40, 0, 40], shape=(120, 120)))
+    x, b = np.random.default_rng(1).standard_normal((2, 120))
+    whole = x.copy()
+    prepare_rows(A, 0).sweep(whole, b, 1.2, 1)
+    rows = prepare_rows(A[50:51], 50)
+    assert (rows.own, rows.columns.tolist()) == (1, [10, 50, 90])
+    local = np.array([whole[10], x[50], x[90]])
+    rows.sweep(local, b[50:51], 1.2, 1)
+    assert local[1] == whole[50]
+
+
+@settings(deadline=None, max_examples=25)
+@given(dominant_matrices(), seeds, omegas, directions, st.integers(1, 6))
+def test_several_passes_at_once_are_as_many_passes(A, seed, omega, direction, count):
+    b, x = np.random.default_rng(seed).standard_normal((2, len(A)))
+    y, rows = x.copy(), prepare_rows(sp.csr_array(A), 0)
+    changes = np.array([rows.sweep(x, b, omega, direction)[0] for _ in range(count)])
+    with mock.patch.object(sparse_rows, "LEAST_GROUP", 1):
+        together = rows.sweep(y, b, omega, direction, count)
+    np.testing.assert_array_equal(x, y)
+    np.testing.assert_allclose(together, changes, rtol=1e-12)

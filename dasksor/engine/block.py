@@ -18,7 +18,7 @@ from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
 from dasksor.messages import Cycle, Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
-from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
+from dasksor.rows import FORWARD, Rows, norms, residual_norms
 
 NOTHING_HELD = -1
 
@@ -76,7 +76,6 @@ class Block:
         self._x[:, self._own] = x0
         self._directions = directions
         self._omega = 0.0
-        self._scale = np.zeros(rows.size)
         self._held = dict.fromkeys(exchange.neighbours, NOTHING_HELD)
         self._order: Order | None = None
         self._snapshot = Snapshot(index, exchange)
@@ -137,7 +136,7 @@ class Block:
         self.version += 1
         direction = self._direction(self.version)
         self.before = self.change
-        self.change = relax(self._rows, self._x, self._b, self._scale, direction)
+        (self.change,) = self._rows.sweep(self._x, self._b, self._omega, direction)
         self._publish()
         self._snapshot_if_due()
 
@@ -174,9 +173,7 @@ class Block:
     def _obey(self, order: Order) -> None:
         self._order = order
         self.until = order.until
-        if order.omega != self._omega:
-            self._omega = order.omega
-            self._scale = order.omega / self._rows.diagonal
+        self._omega = order.omega
         self.measured = kept(self.measured, order)
         self._snapshot_if_due()
 

@@ -23,7 +23,7 @@ from dasksor.engine.snapshot import Snapshot
 from dasksor.engine.steps import StepRule
 from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Order, Piece, Slice, Step
 from dasksor.partition import Exchange
-from dasksor.rows import Rows, dots, norms, relax
+from dasksor.rows import Rows, dots, norms
 
 
 class CycleBlock:
@@ -70,7 +70,6 @@ class CycleBlock:
         self._left = self._r
         self._z = np.zeros((len(b), rows.columns.size))
         self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=rule.kept)
-        self._scale = np.zeros(rows.size)
         self._cycle: Cycle | None = None
         self._begun = 0
         self._snapshot = Snapshot(index, exchange)
@@ -114,8 +113,9 @@ class CycleBlock:
 
     def sweep(self) -> None:
         """Make one pass over the correction; freeze it after the last one."""
+        assert self._cycle is not None
         direction = self._directions[self._passes]
-        relax(self._rows, self._z, self._left, self._scale, direction)
+        self._rows.sweep(self._z, self._left, self._cycle.omega, direction)
         self.version += 1
         if not self.ready:
             self._freeze(self._z.copy())
@@ -151,7 +151,6 @@ class CycleBlock:
     def _begin(self, cycle: Cycle) -> None:
         self._cycle, self._begun, self._report = cycle, self.version, None
         self.measured = kept(self.measured, cycle)
-        self._scale = cycle.omega / self._rows.diagonal
         if cycle.members is not None:
             assert self._coarse is not None
             self._coarse.locate(cycle.members)

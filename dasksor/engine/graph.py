@@ -17,7 +17,7 @@ import numpy as np
 
 from dasksor.engine.outcome import Timings
 from dasksor.partition import Partition
-from dasksor.rows import FORWARD, Rows, norms, relax, residual_norms
+from dasksor.rows import FORWARD, Rows, norms, residual_norms
 
 Graph = dict[Any, Any]
 
@@ -136,7 +136,7 @@ def sweep_block(
     """One block's task in a sweep: its new values, shape (nrhs, size)."""
     with _entry(ledger, block, "compute"):
         x = local_vector(rows, own, parts)
-        relax(rows, x, b, omega / rows.diagonal, direction)
+        rows.sweep(x, b, omega, direction)
         return x[:, rows.own : rows.own + rows.size].copy()
 
 

@@ -9,8 +9,11 @@ import numpy as np
 
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
-from dasksor.rows import Rows, norms, relax, residual_norms
+from dasksor.rows import Rows, norms, residual_norms
 from dasksor.status import Status
+
+# Sweeps between two looks at the clock.
+TOGETHER = 8
 
 
 def run(
@@ -33,12 +36,14 @@ def run(
                     best[:] = x
             if leg is None:
                 break
-            scale = leg.omega / rows.diagonal
             with timings.measure("compute"):
                 while sweeps < leg.until and time.perf_counter() - began < deadline:
+                    # Passes in one direction share a reading of the matrix.
+                    count = min(TOGETHER, leg.until - sweeps) if len(directions) == 1 else 1
                     for direction in directions:
-                        before, change = change, relax(rows, x, b, scale, direction)
-                    sweeps += 1
+                        made = rows.sweep(x, b, leg.omega, direction, count)
+                        before, change = [before, change, *made.tolist()][-2:]
+                    sweeps += count
     except KeyboardInterrupt:
         if not course.history:
             raise

@@ -33,10 +33,12 @@ class CostRows:
         self.spent = 0.0
         self._sweep, self._product = sweep, product
 
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        self.spent += self._sweep
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        self.spent += count * self._sweep
         x[:, self.own] = b[:, 0]
-        return 1.0
+        return np.ones(count)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         self.spent += self._product

@@ -66,9 +66,8 @@ def _time_kernels(lines: int, start: float) -> tuple[float, float]:
     rows, entries = _grid(lines)
     n = rows.size
     x, b, r = np.zeros((1, n)), np.ones((1, n)), np.empty((1, n))
-    scale = 1.5 / rows.diagonal
     jobs: list[Callable[[], object]] = [
-        lambda: rows.sweep(x, b, scale, FORWARD),
+        lambda: rows.sweep(x, b, 1.5, FORWARD),
         lambda: rows.residual(x, b, r),
     ]
     for job in jobs:

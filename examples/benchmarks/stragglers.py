@@ -27,17 +27,19 @@ BLOCKS = 12
 
 def slow_down(pause: float, factor: float) -> None:
     """Make passes on this worker last ``factor`` times as long and ``pause`` longer; runs there."""
-    from dasksor import rows
-    from dasksor.engine import block, cycles, graph
+    from dasksor.dense_rows import DenseRows
+    from dasksor.sparse_rows import CsrRows, DiagonalRows, TripleRows
 
-    def relax(*args):
-        began = time.perf_counter()
-        change = rows.relax(*args)
-        time.sleep(pause + (factor - 1.0) * (time.perf_counter() - began))
-        return change
+    for kind in (DenseRows, CsrRows, DiagonalRows, TripleRows):
+        swift = getattr(kind, "swift", kind.sweep)
 
-    for module in (block, cycles, graph):
-        module.relax = relax if pause or factor > 1.0 else rows.relax
+        def sweep(self, *args, swift=swift):
+            began = time.perf_counter()
+            change = swift(self, *args)
+            time.sleep(pause + (factor - 1.0) * (time.perf_counter() - began))
+            return change
+
+        kind.swift, kind.sweep = swift, sweep if pause or factor > 1.0 else swift
 
 
 def timed(A, b, client, repeats=1, **options):

@@ -24,7 +24,7 @@ from dasksor.analysis import jacobi_bound, row_facts, worst
 from dasksor.coarse import aggregates
 from dasksor.omega import Cautious, Given, for_stale_sweeps
 from dasksor.partition import Partition
-from dasksor.rows import BACKWARD, FORWARD, prepare_rows, relax
+from dasksor.rows import BACKWARD, FORWARD, prepare_rows
 
 RTOL, SEEDS, BLOCKS, LATENCY, JITTER = 1e-6, 2, 8, 0.5, 0.2
 # Given up beyond so many times the sweeps of exact SOR.
@@ -104,10 +104,9 @@ class Blocks:
                 continue
             if born:
                 self.age.append(np.mean([done[q] - born.get((p, q), 0) for q in self.reads[p]]))
-            scale = self.omega / self.rows[p].diagonal
             for _ in range(local):
                 back = turns and done[p] % 2
-                relax(self.rows[p], views[p], rhs[p], scale, BACKWARD if back else FORWARD)
+                self.rows[p].sweep(views[p], rhs[p], self.omega, BACKWARD if back else FORWARD)
                 done[p] += 1
             (i, j), columns = self.ranges[p], self.rows[p].columns
             at = np.searchsorted(columns, i)
@@ -133,7 +132,7 @@ def exact(A, b):
     for omega in (*np.arange(0.9, 1.9, 0.05), *np.arange(1.9, 1.99, 0.01)):
         x = np.zeros((1, b.size))
         for k in range(1, best):
-            relax(rows, x, b[None], omega / rows.diagonal, FORWARD)
+            rows.sweep(x, b[None], omega, FORWARD)
             if np.linalg.norm(b - A @ x[0]) <= RTOL * np.linalg.norm(b):
                 best, at = k, omega
                 break

@@ -1,0 +1,237 @@
+"""The storages of sparse rows: for any pattern, by diagonals for grids, by triples for solids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from dask.sizeof import sizeof
+
+from dasksor.kernels import csr, diagonals, triples
+from dasksor.kernels.passes import several
+
+# What passes at the same time may keep in use, of the megabyte or two that a core has its own.
+CACHE, MOST_PASSES = 1_000_000, 8
+LEAST_GROUP = 512
+
+
+@dataclass(frozen=True)
+class CsrRows:
+    """Rows of any pattern; `columns` holds the block's own unknowns and what its rows read.
+
+    The arrays from ``first`` to ``after`` are those of `dasksor.kernels.csr`. No row reads an own
+    unknown farther from its own than ``reach``.
+    """
+
+    first: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    diagonal: np.ndarray
+    columns: np.ndarray
+    own: int
+    reach: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    @property
+    def _storage(self) -> Any:
+        return self.first, self.indices, self.values, self.before, self.after, self.diagonal
+
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        relax = csr.forward if direction > 0 else csr.backward
+        group = max(self.reach, LEAST_GROUP)
+        used = group * sizeof(self) // self.size
+        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
+        return _passes(relax, self.size, group, used, direction, count, systems)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        for xj, bj, rj in zip(x, b, r, strict=True):
+            arguments = (*self._storage, bj, xj, self.own, rj)
+            csr.residual(*arguments)
+
+    def csr(self) -> sp.csr_array:
+        """The rows as a matrix over the local vector, without its zeros."""
+        row = np.repeat(np.arange(self.size), csr.GROUP * np.diff(self.first))
+        return _matrix(self, [(self.values, row, self.indices), *_neighbours(self)])
+
+    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
+        return summed(self.csr(), groups, count)
+
+
+@dataclass(frozen=True)
+class DiagonalRows:
+    """As `CsrRows`; ``values`` and ``offsets`` are those of `dasksor.kernels.diagonals`."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+    chunk: int
+    diagonal: np.ndarray
+    columns: np.ndarray
+    own: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    @property
+    def _storage(self) -> Any:
+        below = int(np.searchsorted(self.offsets, -1))
+        return self.values, self.chunk, self.offsets, below, self.diagonal
+
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        relax = diagonals.forward if direction > 0 else diagonals.backward
+        chunks = -(-self.size // self.chunk)
+        group = -(-max(int(np.abs(self.offsets).max()), LEAST_GROUP) // self.chunk)
+        used = group * sizeof(self) // chunks
+        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
+        return _passes(relax, chunks, group, used, direction, count, systems)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        for xj, bj, rj in zip(x, b, r, strict=True):
+            arguments = (*self._storage, bj, xj, self.own, rj)
+            diagonals.residual(*arguments)
+
+    def csr(self) -> sp.csr_array:
+        """The rows as a matrix over the local vector, without its zeros."""
+        values = self.values.reshape(-1, self.offsets.size, self.chunk)
+        chunk, d, k = np.nonzero(values)
+        row = chunk * self.chunk + k
+        return _matrix(self, [(values[chunk, d, k], row, self.own + row + self.offsets[d])])
+
+    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
+        return summed(self.csr(), groups, count)
+
+
+@dataclass(frozen=True)
+class TripleRows:
+    """As `CsrRows`; ``first`` to ``after`` are those of `dasksor.kernels.triples`."""
+
+    first: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    diagonal: np.ndarray
+    columns: np.ndarray
+    own: int
+    reach: int
+
+    @property
+    def size(self) -> int:
+        return self.diagonal.size
+
+    @property
+    def _storage(self) -> Any:
+        inside = self.left, self.right, self.before, self.after
+        return self.first, self.indices, self.values, *inside, self.diagonal
+
+    def sweep(
+        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+    ) -> np.ndarray:
+        relax = triples.forward if direction > 0 else triples.backward
+        number = self.size // 3
+        group = max(self.reach, LEAST_GROUP) // 3 + 1
+        used = group * sizeof(self) // number
+        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
+        return _passes(relax, number, group, used, direction, count, systems)
+
+    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
+        for xj, bj, rj in zip(x, b, r, strict=True):
+            arguments = (*self._storage, bj, xj, self.own, rj)
+            triples.residual(*arguments)
+
+    def csr(self) -> sp.csr_array:
+        """The rows as a matrix over the local vector, without its zeros."""
+        top = 3 * np.arange(self.size // 3)
+        row = np.repeat(top, 3 * np.diff(self.first)) + np.arange(self.values.size) % 3
+        parts = [
+            (self.values, row, np.repeat(self.indices, 3)),
+            (self.left, top + 2, self.own + top),
+            (self.right, top, self.own + top + 2),
+        ]
+        return _matrix(self, [*parts, *_neighbours(self)])
+
+    def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
+        return summed(self.csr(), groups, count)
+
+
+SparseRows = CsrRows | DiagonalRows | TripleRows
+
+
+@sizeof.register(CsrRows)
+@sizeof.register(DiagonalRows)
+@sizeof.register(TripleRows)
+def _bytes(rows: SparseRows) -> int:
+    return sum(a.nbytes for a in vars(rows).values() if isinstance(a, np.ndarray))
+
+
+def _passes(
+    relax: Any,
+    units: int,
+    group: int,
+    used: int,
+    direction: int,
+    count: int,
+    systems: list[tuple[Any, ...]],
+) -> np.ndarray:
+    """Make ``count`` passes over each system; a group of ``units`` uses ``used`` bytes.
+
+    Returns for each pass the sum of the squared changes.
+    """
+    together = min(max(CACHE // used - 1, 1), MOST_PASSES)
+    changes = np.zeros((len(systems), count))
+    for made, arguments in zip(changes, systems, strict=True):
+        for first in range(0, count, together):
+            some = made[first : first + together]
+            if some.size > 1:
+                several(relax, units, group, direction, some, arguments)
+            else:
+                some[0] = relax(0, units, *arguments)
+    return changes.sum(axis=0)
+
+
+def _matrix(rows: SparseRows, parts: list[tuple[np.ndarray, ...]]) -> sp.csr_array:
+    """The diagonal and ``parts`` (values, rows, columns) as a matrix, without stored zeros."""
+    number = np.arange(rows.size)
+    parts = [(rows.diagonal, number, rows.own + number), *parts]
+    kept = [[array[part[0] != 0] for array in part] for part in parts]
+    data, row, column = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
+    shape = (rows.size, rows.columns.size)
+    return sp.csr_array((data.astype(np.float64), (row, column)), shape=shape)
+
+
+def _neighbours(rows: CsrRows | TripleRows) -> list[tuple[np.ndarray, ...]]:
+    number = np.arange(rows.size)
+    at = rows.own + number
+    return [(rows.before, number, at - 1), (rows.after, number, at + 1)]
+
+
+def summed(matrix: sp.csr_array, groups: np.ndarray, count: int) -> sp.csr_array:
+    """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
+    entries = (matrix.data.astype(np.float64), groups[matrix.indices], matrix.indptr)
+    result = sp.csr_array(entries, shape=(matrix.shape[0], count), copy=True)
+    result.sum_duplicates()
+    return result
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """The array as C-contiguous and read-only.
+
+    Arrays that crossed a process are read-only and those that did not are not; one kind keeps
+    numba to one compiled kernel.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
