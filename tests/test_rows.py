@@ -296,15 +296,15 @@ def test_storages_partitions_and_passes_give_the_same_bits(
     assert isinstance(whole, kind)
     assert isinstance(reference, CsrRows)
     x, r, r_reference = start.copy(), np.empty(n), np.empty(n)
-    changes = [reference.sweep(x, b, omega, direction)[0] for _ in range(count)]
+    changes = [reference.sweep(x[None], b[None], omega, direction)[0] for _ in range(count)]
     for rows, group in product((whole, reference), (1, 512)):
         y = start.copy()
         with mock.patch.object(sparse_rows, "LEAST_GROUP", group):
-            found = rows.sweep(y, b, omega, direction, count)
+            found = rows.sweep(y[None], b[None], omega, direction, count)
         np.testing.assert_allclose(found, changes, rtol=1e-12)
         np.testing.assert_array_equal(y, x)
-    whole.residual(x, b, r)
-    reference.residual(x, b, r_reference)
+    whole.residual(x[None], b[None], r[None])
+    reference.residual(x[None], b[None], r_reference[None])
     np.testing.assert_array_equal(r, r_reference)
     y = start.copy()
     cuts = list(pairwise(random_cuts(np.random.default_rng(seed), n, nblocks)))
@@ -312,7 +312,7 @@ def test_storages_partitions_and_passes_give_the_same_bits(
     for _ in range(count):
         for rows, (i, j) in list(zip(blocks, cuts, strict=True))[::direction]:
             local = y[rows.columns]
-            rows.sweep(local, b[i:j], omega, direction)
+            rows.sweep(local[None], b[None, i:j], omega, direction)
             y[i:j] = local[rows.own : rows.own + rows.size]
     np.testing.assert_array_equal(y, x)
 
@@ -353,11 +353,11 @@ def test_a_block_that_reads_beyond_its_edge_but_not_its_neighbour():
     A = sp.csr_array(sp.diags_array([1.0, 9.0, 2.0], offsets=[-40, 0, 40], shape=(120, 120)))
     x, b = np.random.default_rng(1).standard_normal((2, 120))
     whole = x.copy()
-    prepare_rows(A, 0).sweep(whole, b, 1.2, 1)
+    prepare_rows(A, 0).sweep(whole[None], b[None], 1.2, 1)
     rows = prepare_rows(A[50:51], 50)
     assert (rows.own, rows.columns.tolist()) == (1, [10, 50, 90])
     local = np.array([whole[10], x[50], x[90]])
-    rows.sweep(local, b[50:51], 1.2, 1)
+    rows.sweep(local[None], b[None, 50:51], 1.2, 1)
     assert local[1] == whole[50]
 
 
@@ -366,8 +366,8 @@ def test_a_block_that_reads_beyond_its_edge_but_not_its_neighbour():
 def test_several_passes_at_once_are_as_many_passes(A, seed, omega, direction, count):
     b, x = np.random.default_rng(seed).standard_normal((2, len(A)))
     y, rows = x.copy(), prepare_rows(sp.csr_array(A), 0)
-    changes = np.array([rows.sweep(x, b, omega, direction)[0] for _ in range(count)])
+    changes = np.array([rows.sweep(x[None], b[None], omega, direction)[0] for _ in range(count)])
     with mock.patch.object(sparse_rows, "LEAST_GROUP", 1):
-        together = rows.sweep(y, b, omega, direction, count)
+        together = rows.sweep(y[None], b[None], omega, direction, count)
     np.testing.assert_array_equal(x, y)
     np.testing.assert_allclose(together, changes, rtol=1e-12)

@@ -25,6 +25,7 @@ from dasksor import problems
 from dasksor.rows import BACKWARD, FORWARD, prepare_rows
 
 SOURCE = Path(__file__).parents[1] / "c" / "dense_sweep.c"
+OMEGA = 1.2
 READ = "read the matrix once"
 PLAIN, FAST = "C, -O3", "C, -O3 -ffast-math"
 
@@ -72,11 +73,11 @@ def contenders(n, sweeps):
     rows, half, single = (
         prepare_rows(values, 0) for values in (spoiled, A, spoiled.astype(np.float32))
     )
-    scale, r = 1.2 / rows.diagonal, np.empty((8, n))
+    scale, r = OMEGA / rows.diagonal, np.empty((8, n))
 
     def ours(rows, nrhs=1, direction=FORWARD):
         x = np.zeros((nrhs, n))
-        return lambda: rows.sweep(x, b[:nrhs], scale, direction)
+        return lambda: rows.sweep(x, b[:nrhs], OMEGA, direction)
 
     def in_c(sweep):
         x = np.zeros(n)

@@ -143,9 +143,9 @@ def two_threads(A, b, x, sweeps):
     """
     n, barrier = len(b), threading.Barrier(2)
     cuts = [n * k // 4 for k in range(5)]
-    blocks = [(prepare_rows(A[i:j], i), b[i:j]) for i, j in pairwise(cuts)]
-    views = [x[rows.columns[0] : rows.columns[-1] + 1] for rows, _ in blocks]
-    assert all(len(v) == len(rows.columns) for v, (rows, _) in zip(views, blocks, strict=True))
+    blocks = [(prepare_rows(A[i:j], i), b[None, i:j]) for i, j in pairwise(cuts)]
+    views = [x[None, rows.columns[0] : rows.columns[-1] + 1] for rows, _ in blocks]
+    assert all(v.size == len(rows.columns) for v, (rows, _) in zip(views, blocks, strict=True))
 
     def work(k):
         for step in range(2 * sweeps):
@@ -177,19 +177,20 @@ def measure(name, A, folder):
         compressed = prepare_rows(A, 0)
     M = sp.csr_matrix((A.data, A.indices.astype(np.int32), A.indptr.astype(np.int32)), A.shape)
     x, y, z = start.copy(), start.copy(), start.copy()
+    one, again, rhs = x[None], y[None], b[None]
     petsc = Petsc(folder, A, start, b)
-    rows.sweep(x, b, 1.0, FORWARD)
-    compressed.sweep(y, b, 1.0, FORWARD)
+    rows.sweep(one, rhs, 1.0, FORWARD)
+    compressed.sweep(again, rhs, 1.0, FORWARD)
     gauss_seidel(M, z, b)
     assert np.array_equal(x, y)
     for other in [z, petsc.first()] if petsc.version else [z]:
         np.testing.assert_allclose(other, x, rtol=1e-12, atol=1e-12 * np.abs(x).max())
     jobs = {
-        "ours": lambda: seconds(lambda: rows.sweep(x, b, 1.0, FORWARD)),
-        "csr": lambda: seconds(lambda: compressed.sweep(y, b, 1.0, FORWARD)),
+        "ours": lambda: seconds(lambda: rows.sweep(one, rhs, 1.0, FORWARD)),
+        "csr": lambda: seconds(lambda: compressed.sweep(again, rhs, 1.0, FORWARD)),
         "PyAMG": lambda: seconds(lambda: gauss_seidel(M, z, b)),
         "PETSc": petsc.sweep if petsc.version else lambda: np.inf,
-        "eight": lambda: seconds(lambda: rows.sweep(x, b, 1.0, FORWARD, 8)) / 8,
+        "eight": lambda: seconds(lambda: rows.sweep(one, rhs, 1.0, FORWARD, 8)) / 8,
     }
     rounds = np.array([[steady(job) for job in jobs.values()] for _ in range(ROUNDS)])
     petsc.close()
@@ -201,7 +202,7 @@ def measure(name, A, folder):
         u, v = start.copy(), start.copy()
         pair = np.array([two_threads(A, b, u, 20) for _ in range(7)]) * 1e3
         for _ in range(140):
-            rows.sweep(v, b, 1.0, FORWARD)
+            rows.sweep(v[None], rhs, 1.0, FORWARD)
         assert np.array_equal(u, v)
         two = f"| {np.median(pair):.3f} | {np.median(rival) * 1e3 / np.median(pair):.2f} "
     megabytes = (sizeof(rows) - rows.columns.nbytes + 3 * b.nbytes) / 1e6
