@@ -68,6 +68,27 @@ def random_cuts(rng, n, nblocks):
     return (0, *inner.tolist(), n)
 
 
+def listed(M):
+    """The rows of ``M`` that are not empty: their numbers, pointers, columns and values."""
+    M = sp.csr_array(M)
+    sizes = np.diff(M.indptr)
+    rows = np.flatnonzero(sizes)
+    ptr = np.append(0, np.cumsum(sizes[rows]))
+    return *(part.astype(np.uint32) for part in (rows, ptr, M.indices)), M.data.astype(np.float64)
+
+
+def written(entries, shape):
+    """The dense matrix of `listed` rows, which are to be ascending and not empty."""
+    rows, ptr, columns, values = entries
+    assert [part.dtype for part in entries] == [np.uint32] * 3 + [np.float64]
+    assert (rows[1:] > rows[:-1]).all()
+    assert (ptr[1:] > ptr[:-1]).all()
+    assert (ptr[0], ptr[-1]) == (0, columns.size)
+    M = np.zeros(shape)
+    np.add.at(M, (np.repeat(rows, np.diff(ptr)), columns), values)
+    return M
+
+
 # The same matrix in everything that a user may have
 
 

@@ -1,5 +1,6 @@
 """Levels of aggregates: their matrices, their sizes, and the choice among them."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 from reference import random_spd, seeds
 
 from dasksor import problems
-from dasksor.accelerate.aggregation import FEWEST, finest_within, groups_at, levels_of
+from dasksor.accelerate.aggregation import (
+    FEWEST,
+    LEAST_GROWTH,
+    QUICK,
+    finest_within,
+    groups_at,
+    levels_of,
+)
 from dasksor.coarse import Factors
 
 
@@ -83,20 +91,44 @@ def test_there_are_no_levels_where_nothing_can_be_paired(A):
     assert finest_within(levels, 1e9) == -1
 
 
-def test_the_finest_level_whose_factors_fit_is_chosen():
-    levels = levels_of(problems.poisson((60, 60)), 0, 3600)
-    fills = [Factors(level.matrix).nnz for level in levels]
-    assert finest_within(levels, 0.0) == -1
-    assert finest_within(levels, min(fills) - 1) == -1
-    for number in range(1, len(levels)):
-        assert finest_within(levels, fills[number]) == number
-    # Pairs are never the coarse space.
-    assert finest_within(levels, 1e9) == 1
+@pytest.mark.parametrize("shape", [(60, 60), (200, 200), (17, 90), (20, 20, 20)])
+def test_the_fill_is_predicted_from_two_coarse_levels(shape):
+    n = math.prod(shape)
+    levels = levels_of(problems.poisson(shape), 0, n)
+    known = next(k for k, level in enumerate(levels) if level.size <= QUICK)
+    fill, coarser = (Factors(level.matrix).nnz for level in levels[known : known + 2])
+    growth = max(LEAST_GROWTH, fill / coarser)
+    assert finest_within(levels, 1e-9) == -1
+    # The one that is known fits or does not, as it is; the others grow alike.
+    assert finest_within(levels, fill) == known
+    assert finest_within(levels, fill - 1) == known + 1
+    for number in range(len(levels)):
+        predicted = fill * growth ** (known - number)
+        assert finest_within(levels, 1.0001 * predicted) == number
+        coarsest = number == len(levels) - 1
+        assert finest_within(levels, 0.9999 * predicted) == (-1 if coarsest else number + 1)
+    assert finest_within(levels, 1e12) == 0
 
 
-def test_large_factors_are_predicted_without_making_them():
+@pytest.mark.parametrize("shape", [(60, 60), (200, 200), (20, 20, 20)])
+def test_predictions_are_near_the_factors_of_fine_levels(shape):
+    levels = levels_of(problems.poisson(shape), 0, math.prod(shape))
+    for number, level in enumerate(levels[:4]):
+        assert abs(finest_within(levels, Factors(level.matrix).nnz) - number) <= 1
+
+
+def test_large_factors_are_predicted_without_making_them(monkeypatch):
     levels = levels_of(problems.poisson((200, 200)), 0, 40_000)
     fill = Factors(levels[2].matrix).nnz
     assert levels[2].size > 4000
+    made = []
+
+    def factors(matrix):
+        made.append(matrix.shape[0])
+        return Factors(matrix)
+
+    monkeypatch.setattr("dasksor.accelerate.aggregation.Factors", factors)
     assert finest_within(levels, 0.4 * fill) > 2
     assert finest_within(levels, 2.5 * fill) <= 2
+    assert max(made) <= QUICK
+    assert len(made) == 4

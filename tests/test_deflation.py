@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import seeds
+from reference import seeds, written
 
 from dasksor import problems
 from dasksor.accelerate.splitting import prepare_splitting
@@ -35,9 +35,7 @@ class Written:
         n, m = A.shape[0], deflation.count
         self.Z = np.zeros((n, m))
         self.Z[np.arange(n), deflation.group] = deflation.weight
-        self.W = np.zeros((n, m))
-        for rows, columns, values in deflation.images:
-            np.add.at(self.W, (rows, columns), values)
+        self.W = sum(written(image, (n, m)) for image in deflation.images)
         scale = sp.diags_array(splitting.scale)
         self.B = sp.csr_array(scale @ A @ scale)
         self.E = self.Z.T @ (A @ self.Z)
@@ -46,7 +44,8 @@ class Written:
 def made(seed, nblocks, threads, scaled=True):
     rng = np.random.default_rng(seed)
     A, nearly_null = random_grid(rng, nblocks, scaled)
-    splitting = prepare_splitting(A, 1.3, Team(min(threads, nblocks)), nblocks, nearly_null)
+    team = Team(min(threads, nblocks))
+    splitting = prepare_splitting(A, 1.3, team, nblocks, nullvector=nearly_null)
     return rng, A, splitting
 
 
