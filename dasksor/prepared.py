@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -151,8 +150,7 @@ class Prepared:
         # Conjugate gradients converge for every omega in (0, 2).
         given = request.omega != AUTO
         relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
-        # Their error falls in the energy norm; the norm of the residual may rise meanwhile.
-        course = Course(request.limits, relaxation, request.callback, divergence=math.inf)
+        course = Course(request.limits, relaxation, request.callback)
         if expected is None:
             return course, partial(gradients.run, splitting)
         patience = expected.patience(rtol)

@@ -15,6 +15,8 @@ from dasksor.kernels.passes import several
 # What passes at the same time may keep in use, of the megabyte or two that a core has its own.
 CACHE, MOST_PASSES = 1_000_000, 8
 LEAST_GROUP = 512
+# A smaller block stays in cache from one pass to the next by itself.
+LEAST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,8 @@ def _passes(
     Returns for each pass the sum of the squared changes.
     """
     together = min(max(CACHE // used - 1, 1), MOST_PASSES)
+    if used // group * units < LEAST_BYTES:
+        together = 1
     changes = np.zeros((len(systems), count))
     for made, arguments in zip(changes, systems, strict=True):
         for first in range(0, count, together):

@@ -15,6 +15,7 @@ from dasksor.accelerate.aggregation import (
     FEWEST,
     LEAST_GROWTH,
     QUICK,
+    SPAN,
     finest_within,
     groups_at,
     levels_of,
@@ -96,8 +97,9 @@ def test_the_fill_is_predicted_from_two_coarse_levels(shape):
     n = math.prod(shape)
     levels = levels_of(problems.poisson(shape), 0, n)
     known = next(k for k, level in enumerate(levels) if level.size <= QUICK)
-    fill, coarser = (Factors(level.matrix).nnz for level in levels[known : known + 2])
-    growth = max(LEAST_GROWTH, fill / coarser)
+    coarser = min(len(levels) - 1, known + SPAN)
+    fill, least = (Factors(levels[k].matrix).nnz for k in (known, coarser))
+    growth = max(LEAST_GROWTH, (fill / least) ** (1.0 / (coarser - known)))
     assert finest_within(levels, 1e-9) == -1
     # The one that is known fits or does not, as it is; the others grow alike.
     assert finest_within(levels, fill) == known

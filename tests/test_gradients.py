@@ -3,6 +3,7 @@
 import itertools
 import math
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from reference import random_spd, seeds
 
 from dasksor import Status, problems
+from dasksor.accelerate import deflation
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.run import run
 from dasksor.accelerate.splitting import prepare_splitting
@@ -164,7 +166,9 @@ def test_storages_agree(nblocks, members, steps):
     padded = with_stored(A, *zeros)
     found = []
     for matrix, kind in ((A, BandTriangles), (padded, CsrTriangles)):
-        splitting = prepare_splitting(matrix, 1.4, Team(members), nblocks)
+        # More entries would allow for smaller aggregates.
+        with mock.patch.object(deflation, "finest_within", return_value=1):
+            splitting = prepare_splitting(matrix, 1.4, Team(members), nblocks)
         blocks = [block for part in splitting.parts for block in part.blocks]
         assert len(blocks) == nblocks
         assert all(isinstance(block.triangles, kind) for block in blocks)
@@ -321,14 +325,7 @@ def test_inconsistent_systems_are_no_success(name, nblocks, members, what):
         *itertools.product([1], [1], [0.02, 0.5, 3.0]),
         *itertools.product([2], [2], [0.02, 0.5, 3.0]),
         *itertools.product([7], [3], [0.02, 0.5]),
-        pytest.param(
-            *(7, 3, 3.0),
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=RuntimeError,
-                reason="the coarse matrix of an indefinite one may be exactly singular",
-            ),
-        ),
+        (7, 3, 3.0),
     ],
 )
 def test_an_indefinite_matrix_is_said_to_be_so_with_the_best_iterate(nblocks, members, shift):
@@ -457,9 +454,6 @@ def test_large_and_small_right_hand_sides(scale):
     np.testing.assert_allclose(x / scale, solve(SLOW, np.ones(2500), nblocks=2)[0], rtol=1e-12)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="squares of entries of r overflow or vanish"
-)
 @pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 def test_right_hand_sides_at_the_ends_of_the_range(scale):
@@ -473,12 +467,6 @@ def squared(n):
     return sp.csr_array(line @ line)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a curvature below zero by rounding, and a residual that rises for a while, as those of "
-    "conjugate gradients may, are taken for the end",
-)
 @pytest.mark.parametrize("n", [300, 1000, 3000])
 def test_positive_definite_matrices_of_large_condition_are_not_said_to_be_otherwise(n):
     A, b = squared(n), np.ones(n)
@@ -513,7 +501,7 @@ def test_iterations_hardly_grow_with_the_number_of_blocks():
 @pytest.mark.xfail(
     strict=True,
     raises=AssertionError,
-    reason="a block of rows without couplings has no aggregates, and takes the coarse space of all",
+    reason="rows without couplings count as aggregates, and leave those of others coarser",
 )
 def test_a_block_of_isolated_rows_does_not_hurt_the_others():
     A = in_parts(problems.poisson((100, 100)), sp.eye_array(5000))

@@ -182,11 +182,6 @@ def test_a_dense_matrix_is_one_block():
     assert dasksor.solve(np.eye(4), np.ones(4), mode="threads", blocks=1).blocks == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a huge entry on the diagonal hides that the others are not symmetric",
-)
 def test_a_penalty_on_the_diagonal_does_not_make_a_matrix_symmetric():
     penalty = sp.diags_array(np.where(np.arange(900) < 30, 1e16, 0.0))
     A = sp.csr_array(problems.convection_diffusion((30, 30)) + penalty)
@@ -351,7 +346,7 @@ def test_a_result_says_how_it_was_made():
     result = dasksor.solve(GRID, NOISE, mode="threads", blocks=3, rtol=1e-8)
     text = str(result)
     assert len(text.splitlines()) <= 8
-    assert "conjugate gradients with SSOR" in text
+    assert "iterations of cg with SSOR" in text
     assert "mode threads, 3 blocks" in text
     assert result.omega_origin == "proven"
     assert result.timings["total"]["compute"] > 0.0

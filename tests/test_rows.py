@@ -299,7 +299,7 @@ def test_storages_partitions_and_passes_give_the_same_bits(
     changes = [reference.sweep(x[None], b[None], omega, direction)[0] for _ in range(count)]
     for rows, group in product((whole, reference), (1, 512)):
         y = start.copy()
-        with mock.patch.object(sparse_rows, "LEAST_GROUP", group):
+        with mock.patch.multiple(sparse_rows, LEAST_GROUP=group, LEAST_BYTES=0):
             found = rows.sweep(y[None], b[None], omega, direction, count)
         np.testing.assert_allclose(found, changes, rtol=1e-12)
         np.testing.assert_array_equal(y, x)
@@ -367,7 +367,7 @@ def test_several_passes_at_once_are_as_many_passes(A, seed, omega, direction, co
     b, x = np.random.default_rng(seed).standard_normal((2, len(A)))
     y, rows = x.copy(), prepare_rows(sp.csr_array(A), 0)
     changes = np.array([rows.sweep(x[None], b[None], omega, direction)[0] for _ in range(count)])
-    with mock.patch.object(sparse_rows, "LEAST_GROUP", 1):
+    with mock.patch.multiple(sparse_rows, LEAST_GROUP=1, LEAST_BYTES=0):
         together = rows.sweep(y[None], b[None], omega, direction, count)
     np.testing.assert_array_equal(x, y)
     np.testing.assert_allclose(together, changes, rtol=1e-12)

@@ -20,8 +20,8 @@ QUICK = 4_000
 # From one level to the next fill grows unevenly; over so many it says more.
 SPAN = 3
 LEAST_GROWTH = 1.5
-# Matchings that do not halve the unknowns, or nearly, have come to an end.
-STALLED = 0.8
+# Matchings that join fewer of the rows that are coupled to others have come to an end.
+LEAST_PAIRED = 0.2
 
 
 class Level(NamedTuple):
@@ -42,7 +42,8 @@ def levels_of(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
     while size > FEWEST:
         arrays = (matrix.indptr, matrix.indices, matrix.data)
         pair, count = pairs(*arrays, first, last)
-        if count > STALLED * size:
+        coupled = np.count_nonzero(np.diff(matrix.indptr[first : last + 1]) > 1)
+        if size - count <= LEAST_PAIRED * coupled:
             break
         ptr, idx, val = contracted(*arrays, pair, count, first, last)
         matrix = sp.csr_array((val, idx, ptr), shape=(count, count))

@@ -37,6 +37,8 @@ def run(
     After ``patience`` iterations the run ends without a verdict: the course has no status, and what
     is returned can be gone on from.
     """
+    # The error falls in the energy norm; the norm of the residual may rise meanwhile.
+    course.divergence = math.inf
     timings, limits = Timings(), course.limits
     before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
     began = time.perf_counter() - before
