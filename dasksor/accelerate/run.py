@@ -1,14 +1,14 @@
-"""The driver of conjugate gradients in this process: iterations, and verdicts on them."""
+"""The driver of accelerated solves in this process: iterations, and verdicts on them."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from dasksor.accelerate.gradients import Gradients
-from dasksor.accelerate.splitting import Splitting
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.rows import norms
@@ -24,21 +24,47 @@ DRIFTED, DIGITS = 2.0, 1e-9
 MARGIN = 0.95
 
 
-def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> Outcome:
-    """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n)."""
+class Iteration(Protocol):
+    """One right-hand side on its way, as `dasksor.accelerate.gradients.Gradients` describes it."""
+
+    iterations: int
+    estimate: float
+    indefinite: bool
+
+    def measured(self) -> tuple[np.ndarray, float]: ...
+
+    def restart(self, x: np.ndarray) -> None: ...
+
+    def run(self, target: float, until: int, deadline: float) -> None: ...
+
+
+def run(
+    begin: Callable[[np.ndarray, np.ndarray], Iteration],
+    b: np.ndarray,
+    x0: np.ndarray,
+    course: Course,
+    *,
+    threads: int = 1,
+    cycle: int | None = None,
+) -> Outcome:
+    """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
+
+    ``begin`` makes an iteration of a right-hand side and its start; where it goes in cycles of
+    ``cycle`` iterations, a residual is measured after each.
+    """
     timings, began = Timings(), time.perf_counter()
     limits = course.limits
     deadline = began + (limits.timeout or math.inf)
-    every = MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK
+    every = cycle or (MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK)
     rhs_norms = norms(b)
-    runs = [_Run(splitting, *pair) for pair in zip(b, x0, strict=True)]
+    runs = [_Run(xj, begin(bj, xj)) for bj, xj in zip(b, x0, strict=True)]
     targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
     best = x0.copy()
     try:
         while True:
             with timings.measure("tests"):
                 seen = np.array([one.measure() for one in runs])
-            sweeps = max(one.gradients.iterations for one in runs)
+            sweeps = max(one.iteration.iterations for one in runs)
             now = time.perf_counter() - began
             leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
             if course.improved:
@@ -61,7 +87,7 @@ def run(splitting: Splitting, b: np.ndarray, x0: np.ndarray, course: Course) -> 
         if not course.history:
             raise
         course.status = Status.STOPPED
-    total = Timings(compute=timings.compute * splitting.team.size, tests=timings.tests)
+    total = Timings(compute=timings.compute * threads, tests=timings.tests)
     return Outcome(best, total, [timings])
 
 
@@ -75,21 +101,21 @@ def _failure(left: list[_Run]) -> Status | None:
 class _Run:
     """A right-hand side, and how far the recurrences of its iteration can be trusted."""
 
-    def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
-        self.gradients = Gradients(splitting, b, x0)
+    def __init__(self, x0: np.ndarray, iteration: Iteration) -> None:
+        self.iteration = iteration
         self.x, self.norm = x0, math.inf
         self._aim = self._began_at = math.inf
 
     @property
     def is_at_an_end(self) -> bool:
         """Whether the recurrences have got where they can, or have left the iterate."""
-        estimate = self.gradients.estimate
+        estimate = self.iteration.estimate
         return estimate <= self._aim or self.norm > DRIFTED * estimate
 
     @property
     def is_indefinite(self) -> bool:
         """Whether a direction of no curvature was found that is no rounding error."""
-        return self.gradients.indefinite and not self.is_at_an_end
+        return self.iteration.indefinite and not self.is_at_an_end
 
     @property
     def is_stuck(self) -> bool:
@@ -97,13 +123,13 @@ class _Run:
         return self.is_at_an_end and self.norm > 0.5 * self._began_at
 
     def measure(self) -> float:
-        self.x, self.norm = self.gradients.measured()
+        self.x, self.norm = self.iteration.measured()
         return self.norm
 
     def advance(self, target: float, until: int, deadline: float) -> None:
         """Iterate towards ``target``, anew from ``x`` where the recurrences are at an end."""
         if self.is_at_an_end:
-            self.gradients.restart(self.x)
+            self.iteration.restart(self.x)
             self._began_at = self.norm
             self._aim = max(MARGIN * target, DIGITS * self.norm)
-        self.gradients.run(self._aim, until, deadline)
+        self.iteration.run(self._aim, until, deadline)

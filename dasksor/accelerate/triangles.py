@@ -99,7 +99,7 @@ class BandTriangles:
 
 @dataclass(frozen=True)
 class DenseTriangles:
-    """The same for a symmetric matrix in one dense block, the lower triangle of ``values``."""
+    """The same for a matrix in one dense block; the diagonal of ``values`` does not matter."""
 
     values: np.ndarray
 
@@ -114,8 +114,8 @@ class DenseTriangles:
     ) -> None:
         p *= beta
         p += r
-        # BLAS reads columns first, and so the transpose: an upper triangle.
-        t[:] = blas.dtrsv(self.values.T, p, diag=1)
+        # BLAS reads columns first, and so the transpose, whose lower triangle this is.
+        t[:] = blas.dtrsv(self.values.T, p, lower=1, trans=1, diag=1)
 
     def forward(
         self,

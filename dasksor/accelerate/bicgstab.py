@@ -1,0 +1,125 @@
+"""Stabilised biconjugate gradients (van der Vorst 1992) with the SSOR splitting, deflated."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+from scipy.linalg.blas import daxpy, ddot
+from scipy.linalg.blas import dnrm2 as nrm2
+
+from dasksor.accelerate.ssor import Ssor
+
+# The norm of the residual itself is looked at when due, and at least this often.
+LOOK_EVERY = 10
+# Iterations without a new lowest residual after which a run has lost its way.
+PATIENCE = 200
+# Inner products of vectors that are orthogonal up to rounding.
+ORTHOGONAL = 1e-16
+
+
+class Bicgstab:
+    """One right-hand side on its way; products are with ``K^-1 P B H^-1``, see `Ssor`.
+
+    Parameters
+    ----------
+    ssor : Ssor
+    b, x0 : ndarray, shape (n,)
+
+    Attributes
+    ----------
+    iterations : int
+        Each takes two products.
+    estimate : float
+        The norm of the residual as the recurrences have it, when it was looked at last; 0 where
+        they have broken down and must begin anew.
+    indefinite : bool
+        Always False: this method needs no definite matrix.
+    """
+
+    indefinite = False
+
+    def __init__(self, ssor: Ssor, b: np.ndarray, x0: np.ndarray) -> None:
+        self._ssor, self._b = ssor, b
+        self.iterations = 0
+        self.restart(x0.copy())
+
+    def restart(self, x: np.ndarray) -> None:
+        """Begin anew from ``x``."""
+        self._x0, self._fresh = x, True
+        self.estimate = math.inf
+
+    def measured(self) -> tuple[np.ndarray, float]:
+        """The iterate, and the 2-norm of ``b - A x`` computed anew from it."""
+        x = self._x0.copy()
+        if not self._fresh:
+            x += self._ssor.ended(self._y, self._start)
+        return x, float(nrm2(self._b - self._ssor.matrix @ x))
+
+    def run(self, target: float, until: int, deadline: float) -> None:
+        """Iterate until the residual seems to meet ``target``, or so many times, or so long."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._fresh:
+                self._begin()
+            while (
+                self.iterations < until
+                and self.estimate > target
+                and time.perf_counter() < deadline
+            ):
+                self._step()
+                self.iterations += 1
+                self._look(target, until)
+
+    def _begin(self) -> None:
+        residual = self._b - self._ssor.matrix @ self._x0
+        self._r, self._start = self._ssor.begun(residual)
+        self._shadow, self._p = self._r.copy(), self._r.copy()
+        self._y, self._v, self._s, self._t = np.zeros((4, self._r.size))
+        self._rho = ddot(self._r, self._r)
+        self._length = math.sqrt(self._rho)
+        self._fresh = self._broken = False
+        self._looked = self._lowest_at = self.iterations
+        self.estimate = self._lowest = self._ssor.norm(self._r)
+        self._factor = self.estimate / self._length if self._length else 0.0
+
+    def _step(self) -> None:
+        r, p, v, s = self._r, self._p, self._v, self._s
+        self._ssor.times(p, self._t, v)
+        alpha = self._quotient(self._rho, ddot(self._shadow, v), v)
+        daxpy(v, r, a=-alpha)
+        self._ssor.times(r, self._t, s)
+        square = ddot(s, s)
+        step = ddot(s, r) / square if square else 0.0
+        daxpy(p, self._y, a=alpha)
+        daxpy(r, self._y, a=step)
+        daxpy(s, r, a=-step)
+        rho = ddot(self._shadow, r)
+        beta = self._quotient(rho, self._rho, self._shadow) * alpha
+        beta = beta / step if step else 0.0
+        self._broken |= beta == 0.0 or not math.isfinite(beta)
+        p *= beta
+        daxpy(v, p, a=-beta * step)
+        daxpy(r, p)
+        self._rho = rho
+
+    def _quotient(self, above: float, below: float, v: np.ndarray) -> float:
+        """``above / below``, where ``below`` is a product with `v` and the shadow residual."""
+        if abs(below) > ORTHOGONAL * self._length * nrm2(v):
+            return above / below
+        self._broken = True
+        return 0.0
+
+    def _look(self, target: float, until: int) -> None:
+        length = nrm2(self._r)
+        due = self.iterations - self._looked >= LOOK_EVERY or self.iterations >= until
+        if not (due or self._broken or self._factor * length <= target):
+            return
+        self.estimate = self._ssor.norm(self._r)
+        self._factor = self.estimate / length if length else 0.0
+        self._looked = self.iterations
+        if self.estimate < self._lowest:
+            self._lowest, self._lowest_at = self.estimate, self.iterations
+        lost = self.iterations - self._lowest_at > PATIENCE or not math.isfinite(self.estimate)
+        if self.estimate > target and (self._broken or lost):
+            self.estimate = 0.0
