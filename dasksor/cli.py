@@ -92,10 +92,12 @@ def demo() -> None:
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
+    type=_WordOr(
+        None, auto=AUTO, cg="cg", bicgstab="bicgstab", gmres="gmres", gcr="gcr", none=None
+    ),
     default=AUTO,
     show_default=True,
-    help="For mode async: cg and gcr step along what free sweeps give, none does not.",
+    help="cg, and bicgstab or gmres for any matrix, in this process; for mode async cg and gcr.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")

@@ -133,7 +133,7 @@ def test_divergence_is_valid_json(tmp_path):
         (("--omega", "fast"), "'fast' is none of auto|number"),
         (("--staleness", 1), "staleness has no meaning in mode 'auto'"),
         (("--staleness", "old"), "'old' is none of auto|none|integer"),
-        (("--accelerate", "gmres"), "'gmres' is none of auto|cg|gcr|none"),
+        (("--accelerate", "minres"), "'minres' is none of auto|cg|bicgstab|gmres|gcr|none"),
         (("--accelerate", "cg"), "accelerate has no meaning in mode 'auto'"),
         (("--accelerate", "cg", "--staleness", 0, "--mode", "async"), "leave staleness out"),
         (("--blocks", 9, "--mode", "sequential"), "blocks has no meaning"),

@@ -113,31 +113,25 @@ def prepare_ssor(
     if not symmetric:
         left, right = omega / diagonal, np.ones(n)
     if isinstance(matrix, np.ndarray):
-        triangles: Triangles = DenseTriangles(matrix * left[:, None] * right)
-    else:
-        triangles, _ = split(matrix, left, right, 0, n, symmetric=symmetric)
-    deflation, image, coimage = None, NO_ENTRIES, NO_ENTRIES
-    if (
-        coarse
-        and not isinstance(matrix, np.ndarray)
-        and (diagonal > 0.0).all()
-        and dominance(matrix) >= WORTH_COARSENING
-    ):
-        weight = np.ones(n) if nullvector is None else nullvector
-        deflation = _deflation(matrix, left, weight)
-    if deflation is not None:
-        image = deflation.images[0]
-        transposed = matrix if symmetric else sp.csr_array(matrix.T)
-        arrays = (transposed.indptr, transposed.indices, transposed.data)
-        shape = (deflation.count, 0, n)
-        coimage = columns_summed(*arrays, deflation.group, weight, *shape)
-        coimage[2][:] *= right[coimage[0]]
-    return Ssor(matrix, omega, left, right, triangles, deflation, image, coimage)
+        dense = DenseTriangles(matrix * left[:, None] * right)
+        return Ssor(matrix, omega, left, right, dense, None, NO_ENTRIES, NO_ENTRIES)
+    triangles, _ = split(matrix, left, right, 0, n, symmetric=symmetric)
+    weight = np.ones(n) if nullvector is None else nullvector
+    space = _coarse_space(matrix, left, weight) if coarse else None
+    if space is None:
+        return Ssor(matrix, omega, left, right, triangles, None, NO_ENTRIES, NO_ENTRIES)
+    transposed = matrix if symmetric else sp.csr_array(matrix.T)
+    arrays = (transposed.indptr, transposed.indices, transposed.data)
+    rows, columns, values = columns_summed(*arrays, space.group, weight, space.count, 0, n)
+    coimage = (rows, columns, values * right[rows])
+    return Ssor(matrix, omega, left, right, triangles, space, space.images[0], coimage)
 
 
-def _deflation(matrix: sp.csr_array, left: np.ndarray, weight: np.ndarray) -> Deflation | None:
-    """The coarse space, unless factors without pivoting do not solve its system."""
+def _coarse_space(matrix: sp.csr_array, left: np.ndarray, weight: np.ndarray) -> Deflation | None:
+    """The coarse space, where one is likely to pay and factors without pivoting solve for it."""
     n = matrix.shape[0]
+    if not (matrix.diagonal() > 0.0).all() or dominance(matrix) < WORTH_COARSENING:
+        return None
     levels = levels_of(matrix, 0, n)
     made = deflation_of(matrix, left, weight, [levels], [(0, n)], lambda work: [work(0)])
     if made is None:
