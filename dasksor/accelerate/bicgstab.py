@@ -80,7 +80,8 @@ class Bicgstab:
         self._length = math.sqrt(self._rho)
         self._fresh = self._broken = False
         self._looked = self._lowest_at = self.iterations
-        self.estimate = self._lowest = self._ssor.norm(self._r)
+        norm = self._ssor.norm(self._r)
+        self.estimate = self._lowest = norm if math.isfinite(norm) else 0.0
         self._factor = self.estimate / self._length if self._length else 0.0
 
     def _step(self) -> None:
@@ -115,11 +116,12 @@ class Bicgstab:
         due = self.iterations - self._looked >= LOOK_EVERY or self.iterations >= until
         if not (due or self._broken or self._factor * length <= target):
             return
-        self.estimate = self._ssor.norm(self._r)
+        norm = self._ssor.norm(self._r)
+        self.estimate = norm if math.isfinite(norm) else 0.0
         self._factor = self.estimate / length if length else 0.0
         self._looked = self.iterations
         if self.estimate < self._lowest:
             self._lowest, self._lowest_at = self.estimate, self.iterations
-        lost = self.iterations - self._lowest_at > PATIENCE or not math.isfinite(self.estimate)
+        lost = self.iterations - self._lowest_at > PATIENCE
         if self.estimate > target and (self._broken or lost):
             self.estimate = 0.0

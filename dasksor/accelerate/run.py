@@ -64,11 +64,12 @@ def run(
         while True:
             with timings.measure("tests"):
                 seen = np.array([one.measure() for one in runs])
+                found = [one.x for one in runs]
             sweeps = max(one.iteration.iterations for one in runs)
             now = time.perf_counter() - began
             leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
             if course.improved:
-                best = np.array([one.x for one in runs])
+                best = np.array(found)
             if leg is None:
                 break
             left = [
@@ -87,6 +88,9 @@ def run(
         if not course.history:
             raise
         course.status = Status.STOPPED
+        # The callback may have been interrupted before the iterate that it saw was kept.
+        if course.improved:
+            best = np.array(found)
     total = Timings(compute=timings.compute * threads, tests=timings.tests)
     return Outcome(best, total, [timings])
 
