@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from dasksor.dense_rows import DenseRows
 from dasksor.kernels.symmetry import asymmetry
 from dasksor.partition import Partition, compact
-from dasksor.rows import CsrRows, DenseRows, Rows
+from dasksor.rows import CsrRows, Rows
+
+# What rounding leaves of an asymmetry that is zero, of the terms that cancel.
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,15 @@ def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
 def _asymmetry(rows: Rows) -> float:
     u, v = np.sin(1.7 * rows.columns + 0.3), np.cos(0.9 * rows.columns)
     own = slice(rows.own, rows.own + rows.size)
-    minus_au, minus_av = np.empty((2, rows.size))
-    zero = np.zeros(rows.size)
-    rows.residual(u, zero, minus_au)
-    rows.residual(v, zero, minus_av)
+    minus_au, minus_av = images = np.empty((2, rows.size))
+    rows.residual(np.stack([u, v]), np.zeros((2, rows.size)), images)
     return float(v[own] @ minus_au - u[own] @ minus_av)
 
 
 def could_be_positive_definite(facts: Sequence[RowFacts]) -> bool:
     """Whether ``A`` is symmetric, as a random test sees it, with a positive diagonal."""
     asymmetry = abs(sum(f.asymmetry for f in facts))
-    return asymmetry <= 1e-13 * sum(f.weight for f in facts) and all(f.positive for f in facts)
+    return asymmetry <= ROUNDING * sum(f.weight for f in facts) and all(f.positive for f in facts)
 
 
 def suits_gradients(matrix: np.ndarray | sp.csr_array) -> bool:
@@ -102,11 +104,13 @@ def suits_gradients(matrix: np.ndarray | sp.csr_array) -> bool:
     if not (matrix.diagonal() > 0.0).all():
         return False
     if isinstance(matrix, np.ndarray):
-        u, v = np.sin(1.7 * np.arange(len(matrix)) + 0.3), np.cos(0.9 * np.arange(len(matrix)))
-        found, weight = float(u @ (matrix @ v) - v @ (matrix @ u)), float(np.abs(matrix).sum())
+        rows = np.arange(len(matrix))
+        vectors = np.stack([np.sin(1.7 * rows + 0.3), np.cos(0.9 * rows)], axis=1)
+        (u, v), (au, av) = vectors.T, (matrix @ vectors).T
+        found, weight = float(u @ av - v @ au), float(np.abs(u) @ np.abs(av))
     else:
         found, weight = asymmetry(matrix.indptr, matrix.indices, matrix.data)
-    return abs(found) <= 1e-13 * weight
+    return abs(found) <= ROUNDING * weight
 
 
 def dominance(matrix: np.ndarray | sp.csr_array) -> float:

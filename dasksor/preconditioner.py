@@ -28,7 +28,7 @@ def preconditioner(
     A : ndarray, scipy sparse array or matrix
         Real, shape (n, n), no zero on the diagonal, symmetric or not.
     omega : float or "auto"
-        Relaxation factor in (0, 2). ``"auto"`` is 1.4 for a symmetric ``A`` with a positive
+        Relaxation factor in (0, 2). ``"auto"`` is 1.25 for a symmetric ``A`` with a positive
         diagonal, else 1.
     nullvector : array_like, shape (n,), optional
         Nearly in the null space of ``A``, without zeros: pieces of it make the coarse space.

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from dask.sizeof import sizeof
 from scipy.linalg.blas import dnrm2 as nrm2
 
-from dasksor.kernels import csr, dense
+from dasksor.dense_rows import DenseRows
+from dasksor.kernels import csr
 
 FORWARD, BACKWARD = 1, -1
 
@@ -21,6 +22,7 @@ class Rows(Protocol):
 
     The local vector holds the unknowns ``columns`` (sorted, global numbers): the block's own ones,
     at ``own, ..., own + size - 1``, between those that it reads from lower and upper blocks.
+    Sweeps and residuals are of all right-hand sides: ``x``, ``b`` and ``r`` have shape (nrhs, ...).
     """
 
     @property
@@ -59,10 +61,12 @@ class CsrRows:
 
     def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
         kernel = csr.forward if direction == FORWARD else csr.backward
-        return kernel(self.indptr, self.indices, self.data, scale, b, x, self.own)
+        entries = (self.indptr, self.indices, self.data)
+        return sum(kernel(*entries, scale, bj, xj, self.own) for xj, bj in zip(x, b, strict=True))
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        csr.residual(self.indptr, self.indices, self.data, b, x, r)
+        for xj, bj, rj in zip(x, b, r, strict=True):
+            csr.residual(self.indptr, self.indices, self.data, bj, xj, rj)
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
         """The rows with the columns of each group added up: ``A Z`` in float64, as a matrix."""
@@ -72,46 +76,10 @@ class CsrRows:
         return result
 
 
-@dataclass(frozen=True)
-class DenseRows:
-    """Dense rows; every unknown is local, so ``own`` is the global number of the first row."""
-
-    values: np.ndarray
-    diagonal: np.ndarray
-    own: int
-
-    @property
-    def size(self) -> int:
-        return self.diagonal.size
-
-    @property
-    def columns(self) -> np.ndarray:
-        return np.arange(self.values.shape[1])
-
-    def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
-        kernel = dense.forward if direction == FORWARD else dense.backward
-        return kernel(self.values, scale, b, x, self.own)
-
-    def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
-        dense.residual(self.values, b, x, self.own, r)
-
-    def summed(self, groups: np.ndarray, count: int) -> np.ndarray:
-        """As `CsrRows.summed`."""
-        result = np.zeros((self.size, count))
-        for g in range(count):
-            result[:, g] = self.values[:, groups == g].sum(axis=1, dtype=np.float64)
-        return result
-
-
 @sizeof.register(CsrRows)
 def _csr_bytes(rows: CsrRows) -> int:
     arrays = (rows.indptr, rows.indices, rows.data, rows.diagonal, rows.columns)
     return sum(a.nbytes for a in arrays)
-
-
-@sizeof.register(DenseRows)
-def _dense_bytes(rows: DenseRows) -> int:
-    return rows.values.nbytes + rows.diagonal.nbytes
 
 
 def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
@@ -119,17 +87,14 @@ def relax(rows: Rows, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction
 
     ``scale = omega / diagonal``. Returns the sum of the squared changes.
     """
-    return sum(rows.sweep(xj, bj, scale, direction) for xj, bj in zip(x, b, strict=True))
+    return rows.sweep(x, b, scale, direction)
 
 
 def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The 2-norm of this block's part of ``b - A x``, one for each right-hand side."""
-    r = np.empty(rows.size)
-    result = np.empty(len(b))
-    for j, (xj, bj) in enumerate(zip(x, b, strict=True)):
-        rows.residual(xj, bj, r)
-        result[j] = nrm2(r)
-    return result
+    r = np.empty((len(b), rows.size))
+    rows.residual(x, b, r)
+    return norms(r)
 
 
 def norms(vectors: np.ndarray) -> np.ndarray:
@@ -195,8 +160,7 @@ def check_rows(matrix: sp.csr_array | np.ndarray, start: int) -> np.ndarray:
     ValueError
         An entry is NaN or infinite, or a diagonal entry is zero or missing.
     """
-    entries = matrix.data if sp.issparse(matrix) else matrix
-    if not np.isfinite(entries).all():
+    if not _all_finite(matrix):
         row, column, value = _first_not_finite(matrix)
         raise ValueError(f"A[{start + row}, {column}] is {value}: all entries must be finite")
     diagonal = np.asarray(matrix.diagonal(start), dtype=np.float64)
@@ -207,6 +171,14 @@ def check_rows(matrix: sp.csr_array | np.ndarray, start: int) -> np.ndarray:
             "reorder the rows or use another method"
         )
     return diagonal
+
+
+def _all_finite(matrix: sp.csr_array | np.ndarray) -> bool:
+    if sp.issparse(matrix):
+        return bool(np.isfinite(matrix.data).all())
+    # A product is quicker, and finite only if all entries are; they may be finite and overflow.
+    sums = matrix @ np.ones(matrix.shape[1], matrix.dtype)
+    return bool(np.isfinite(sums).all() or np.isfinite(matrix).all())
 
 
 def _first_not_finite(matrix: sp.csr_array | np.ndarray) -> tuple[int, int, float]:
@@ -228,7 +200,7 @@ def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Rows:
     """
     diagonal = check_rows(matrix, start)
     if isinstance(matrix, np.ndarray):
-        return DenseRows(frozen(matrix), frozen(diagonal), start)
+        return DenseRows.of(frozen(matrix), frozen(diagonal), start)
     rows, n = matrix.shape
     if rows == n:
         columns, indices = np.arange(n), matrix.indices

@@ -88,7 +88,7 @@ def sequentially(A, b, course, x0=None, directions=(FORWARD,)):
     """The plain solve of the same system."""
     system = LinearSystem.of(A, b, x0)
     matrix, (rhs, start) = system.gathered().matrix, system.vectors()
-    return sequential.run(prepare_rows(matrix, 0), rhs, start, course, directions).x
+    return sequential.run(prepare_rows(matrix, 0), rhs, start, course, directions=directions).x
 
 
 def drive(

@@ -1,6 +1,4 @@
-"""Kernels against the dense reference, and that a row is summed alike wherever its block begins."""
-
-from itertools import pairwise
+"""Kernels of both storages against the dense reference."""
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from reference import (
     dense_sweep,
     directions,
     omegas,
-    random_cuts,
     random_dominant,
     random_spd,
     seeds,
@@ -34,8 +31,10 @@ def sweep_csr(A, b, x, omega, direction):
 
 
 def sweep_dense(A, b, x, omega, direction):
-    kernel = dense.forward if direction == FORWARD else dense.backward
-    return kernel(A, omega / A.diagonal().astype(np.float64), b, x, 0)
+    squares = np.zeros(1)
+    scale = omega / A.diagonal().astype(np.float64)
+    dense.sweep(A, scale, b[None], x[None], 0, direction, squares)
+    return squares[0]
 
 
 def residual_csr(A, b, x):
@@ -45,9 +44,9 @@ def residual_csr(A, b, x):
 
 
 def residual_dense(A, b, x):
-    r = np.empty(len(b))
-    dense.residual(A, b, x, 0, r)
-    return r
+    r = np.empty((1, len(b)))
+    dense.residual(A, b[None], x[None], 0, r)
+    return r[0]
 
 
 SWEEPS = {"csr": sweep_csr, "dense": sweep_dense}
@@ -111,42 +110,6 @@ def test_sweep_returns_the_sum_of_squared_changes(storage):
     x = np.zeros(2)
     assert SWEEPS[storage](A, b, x, 0.5, FORWARD) == 0.5**2 + 1.0**2
     np.testing.assert_array_equal(x, [0.5, 1.0])
-
-
-@pytest.mark.parametrize("n", [63, 64, 65, 130, 200])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(deadline=None, max_examples=10)
-@given(seeds, st.integers(1, 9), directions)
-def test_dense_rows_are_summed_alike_in_every_partition(n, dtype, seed, nblocks, direction):
-    rng = np.random.default_rng(seed)
-    A = rng.standard_normal((n, n)).astype(dtype)
-    A[np.diag_indices(n)] = n
-    b, x = rng.standard_normal((2, n))
-    r, whole, blockwise = np.empty(n), x.copy(), x.copy()
-    sweep_dense(A, b, whole, 1.3, direction)
-    dense.residual(A, b, x, 0, r)
-    kernel = dense.forward if direction == FORWARD else dense.backward
-    cuts = random_cuts(rng, n, nblocks)
-    for start, stop in list(pairwise(cuts))[::direction]:
-        rows = A[start:stop].copy()
-        diagonal = A.diagonal()[start:stop].astype(np.float64)
-        piece = np.empty(stop - start)
-        dense.residual(rows, b[start:stop], x, start, piece)
-        np.testing.assert_array_equal(piece, r[start:stop])
-        kernel(rows, 1.3 / diagonal, b[start:stop], blockwise, start)
-    np.testing.assert_array_equal(blockwise, whole)
-
-
-@pytest.mark.parametrize("n", [63, 64, 65, 130, 200])
-def test_dense_tiles_agree_with_the_reference(n):
-    rng = np.random.default_rng(n)
-    A = rng.standard_normal((n, n)) + n * np.eye(n)
-    b, x = rng.standard_normal((2, n))
-    for direction in (FORWARD, BACKWARD):
-        new = x.copy()
-        sweep_dense(A, b, new, 1.2, direction)
-        expected = dense_sweep(A, b, x, 1.2, direction)
-        np.testing.assert_allclose(new, expected, rtol=1e-12, atol=1e-14)
 
 
 @settings(deadline=None, max_examples=30)

@@ -13,6 +13,7 @@ import dasksor
 from dasksor import Status, problems
 from dasksor.accelerate.bicgstab import Bicgstab
 from dasksor.accelerate.ssor import prepare_ssor
+from dasksor.kernels import recurrences
 from dasksor.rows import canonical_csr
 
 WIND = problems.convection_diffusion((60, 61), velocity=(40.0, -30.0))
@@ -44,7 +45,8 @@ def test_dominant_systems(method, seed, n):
 def test_products_are_of_the_split_matrix(seed, n):
     rng = np.random.default_rng(seed)
     A, omega = random_dominant(rng, n), rng.uniform(0.2, 1.8)
-    scaled = omega * A / np.diag(A)[:, None]
+    right = np.sqrt(omega / np.abs(np.diag(A)))
+    scaled = (np.sign(np.diag(A)) * right)[:, None] * A * right
     expected = np.linalg.inv(np.eye(n) + np.tril(scaled, -1)) @ scaled
     expected = expected @ np.linalg.inv(np.eye(n) + np.triu(scaled, 1))
     p, t, y = rng.standard_normal(n), np.zeros(n), np.zeros(n)
@@ -121,9 +123,11 @@ def test_maxiter_and_timeout_and_callback(method):
 
 @methods
 def test_an_interrupt_keeps_the_best(method):
+    calls = iter([None, KeyboardInterrupt(), None])
+
     def interrupt(measurement):
-        if measurement.sweeps > 0:
-            raise KeyboardInterrupt
+        if error := next(calls):
+            raise error
 
     result = dasksor.solve(WIND, B, rtol=1e-12, accelerate=method, callback=interrupt)
     assert result.status is Status.STOPPED
@@ -232,3 +236,21 @@ def test_real_matrix():
 def test_what_contradicts_is_refused(method, options, message):
     with pytest.raises(ValueError, match=message):
         dasksor.solve(WIND, B, accelerate=method, **options)
+
+
+@given(seeds, sizes)
+def test_recurrences(seed, n):
+    rng = np.random.default_rng(seed)
+    p, s, y, r, shadow, v = rng.standard_normal((6, n))
+    alpha, beta, step = rng.standard_normal(3)
+    np.testing.assert_allclose(recurrences.products(s, r), (s @ s, s @ r), atol=1e-12)
+    left = r.copy()
+    recurrences.subtract(alpha, v, left)
+    np.testing.assert_allclose(left, r - alpha * v, atol=1e-12)
+    expected = (y + alpha * p + step * r, r - step * s)
+    found = recurrences.advance(alpha, p, step, s, y, r, shadow)
+    np.testing.assert_allclose((y, r), expected, atol=1e-12)
+    np.testing.assert_allclose(found, (r @ r, shadow @ r), atol=1e-12)
+    expected = r + beta * (p - step * v)
+    recurrences.turn(beta, step, r, v, p)
+    np.testing.assert_allclose(p, expected, atol=1e-12)

@@ -226,8 +226,9 @@ def test_any_partition_gives_the_same_sweep_and_residual(
     for start, stop in list(pairwise(cuts))[::direction]:
         rows = prepare_rows(stored(A)[start:stop], start)
         b_own = np.ascontiguousarray(b[:, start:stop])
-        pieces.append(residual_norms(rows, x[:, rows.columns], b_own))
-        # A kernel sums strided values in another order: local vectors are contiguous.
+        # Kernels take contiguous vectors only.
+        local = np.ascontiguousarray(x[:, rows.columns])
+        pieces.append(residual_norms(rows, local, b_own))
         local = np.ascontiguousarray(cut[:, rows.columns])
         change += relax(rows, local, b_own, omega / rows.diagonal, direction)
         cut[:, start:stop] = local[:, rows.own : rows.own + rows.size]

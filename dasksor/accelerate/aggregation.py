@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
@@ -14,8 +15,9 @@ from dasksor.kernels.matching import contracted, pairs
 
 # A coarse space of so few unknowns is too coarse to go on from.
 FEWEST = 50
-# Factorisations of this size are quick; that of finer ones is predicted from them.
-QUICK = 4_000
+# Factorisations of this size are quick; the fill of finer ones is predicted from them.
+QUICK = 1_000
+LEAST_GROWTH = 1.5
 # Matchings that do not halve the unknowns, or nearly, have come to an end.
 STALLED = 0.8
 
@@ -48,18 +50,21 @@ def levels_of(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
 
 
 def finest_within(levels: Sequence[Level], budget: float) -> int:
-    """The number of the finest level whose factors have at most ``budget`` entries, or -1."""
-    chosen, before, growth = -1, 0.0, 2.5
-    for number in range(len(levels) - 1, 0, -1):
-        if levels[number].size <= QUICK:
-            fill = float(Factors(levels[number].matrix).nnz)
-            growth = max(2.0, fill / before) if before else growth
-        else:
-            fill = growth * before
-        if fill > budget:
-            break
-        chosen, before = number, fill
-    return chosen
+    """The number of the finest level whose factors have at most ``budget`` entries, or -1.
+
+    Two levels are factorised; from one to the next of the others the entries grow alike.
+    """
+    if not levels:
+        return -1
+    last = len(levels) - 1
+    known = next((k for k, level in enumerate(levels) if level.size <= QUICK), last)
+    fill = Factors(levels[known].matrix).nnz
+    growth = LEAST_GROWTH
+    if known < last:
+        growth = max(growth, fill / Factors(levels[known + 1].matrix).nnz)
+    finer = math.floor(math.log(budget / fill) / math.log(growth))
+    number = max(0, known - finer)
+    return number if number <= last else -1
 
 
 def groups_at(levels: Sequence[Level], number: int) -> np.ndarray:

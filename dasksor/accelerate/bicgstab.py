@@ -6,16 +6,16 @@ import math
 import time
 
 import numpy as np
-from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.accelerate.ssor import Ssor
+from dasksor.kernels import recurrences
 
 # The norm of the residual itself is looked at when due, and at least this often.
 LOOK_EVERY = 10
 # Iterations without a new lowest residual after which a run has lost its way.
 PATIENCE = 200
-# Inner products of vectors that are orthogonal up to rounding.
+# Of vectors that are orthogonal up to rounding, the cosine.
 ORTHOGONAL = 1e-16
 
 
@@ -59,25 +59,20 @@ class Bicgstab:
 
     def run(self, target: float, until: int, deadline: float) -> None:
         """Iterate until the residual seems to meet ``target``, or so many times, or so long."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self._fresh:
-                self._begin()
-            while (
-                self.iterations < until
-                and self.estimate > target
-                and time.perf_counter() < deadline
-            ):
-                self._step()
-                self.iterations += 1
-                self._look(target, until)
+        if self._fresh:
+            self._begin()
+        while self.iterations < until and self.estimate > target and time.perf_counter() < deadline:
+            self._step()
+            self.iterations += 1
+            self._look(target, until)
 
     def _begin(self) -> None:
         residual = self._b - self._ssor.matrix @ self._x0
         self._r, self._start = self._ssor.begun(residual)
         self._shadow, self._p = self._r.copy(), self._r.copy()
         self._y, self._v, self._s, self._t = np.zeros((4, self._r.size))
-        self._rho = ddot(self._r, self._r)
-        self._length = math.sqrt(self._rho)
+        self._rho, _ = recurrences.products(self._r, self._r)
+        self._length = self._shadow_norm = math.sqrt(self._rho)
         self._fresh = self._broken = False
         self._looked = self._lowest_at = self.iterations
         norm = self._ssor.norm(self._r)
@@ -87,38 +82,28 @@ class Bicgstab:
     def _step(self) -> None:
         r, p, v, s = self._r, self._p, self._v, self._s
         self._ssor.times(p, self._t, v)
-        alpha = self._quotient(self._rho, ddot(self._shadow, v), v)
-        daxpy(v, r, a=-alpha)
+        square, product = recurrences.products(v, self._shadow)
+        # Vectors that are orthogonal up to rounding end the recurrences.
+        self._broken = not abs(product) > ORTHOGONAL * math.sqrt(square) * self._shadow_norm
+        alpha = 0.0 if self._broken else self._rho / product
+        recurrences.subtract(alpha, v, r)
         self._ssor.times(r, self._t, s)
-        square = ddot(s, s)
-        step = ddot(s, r) / square if square else 0.0
-        daxpy(p, self._y, a=alpha)
-        daxpy(r, self._y, a=step)
-        daxpy(s, r, a=-step)
-        rho = ddot(self._shadow, r)
-        beta = self._quotient(rho, self._rho, self._shadow) * alpha
-        beta = beta / step if step else 0.0
-        self._broken |= beta == 0.0 or not math.isfinite(beta)
-        p *= beta
-        daxpy(v, p, a=-beta * step)
-        daxpy(r, p)
+        square, product = recurrences.products(s, r)
+        step = product / square if square else 0.0
+        square, rho = recurrences.advance(alpha, p, step, s, self._y, r, self._shadow)
+        self._length = math.sqrt(square)
+        self._broken |= not abs(rho) > ORTHOGONAL * self._length * self._shadow_norm or not step
+        if not self._broken:
+            recurrences.turn(rho / self._rho * alpha / step, step, r, v, p)
         self._rho = rho
 
-    def _quotient(self, above: float, below: float, v: np.ndarray) -> float:
-        """``above / below``, where ``below`` is a product with `v` and the shadow residual."""
-        if abs(below) > ORTHOGONAL * self._length * nrm2(v):
-            return above / below
-        self._broken = True
-        return 0.0
-
     def _look(self, target: float, until: int) -> None:
-        length = nrm2(self._r)
         due = self.iterations - self._looked >= LOOK_EVERY or self.iterations >= until
-        if not (due or self._broken or self._factor * length <= target):
+        if not (due or self._broken or self._factor * self._length <= target):
             return
         norm = self._ssor.norm(self._r)
         self.estimate = norm if math.isfinite(norm) else 0.0
-        self._factor = self.estimate / length if length else 0.0
+        self._factor = self.estimate / self._length if self._length else 0.0
         self._looked = self.iterations
         if self.estimate < self._lowest:
             self._lowest, self._lowest_at = self.estimate, self.iterations

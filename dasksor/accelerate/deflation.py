@@ -78,14 +78,16 @@ def deflation_of(
     group = np.concatenate([part + start for part, start in zip(parts, starts[:-1], strict=True)])
     group = group.astype(np.int32, copy=False)
     count = int(starts[-1])
-    arrays = (matrix.indptr, matrix.indices, matrix.data, group, weight, count)
+    arrays = (matrix.indptr, matrix.indices, matrix.data, group, weight, scale, count)
     images = on_team(lambda p: columns_summed(*arrays, *ranges[p]))
-    coarse = sum(_coarse_rows(image, group, weight, count) for image in images)
-    for rows, _, values in images:
-        values *= scale[rows]
-    return Deflation(group, weight, images, count, Factors(sp.csr_array(coarse)))
+    restricted = sum(_coarse_rows(image, group, weight / scale, count) for image in images)
+    return Deflation(group, weight, images, count, Factors(sp.csr_array(restricted)))
 
 
 def _coarse_rows(image: Entries, group: np.ndarray, weight: np.ndarray, count: int) -> sp.csr_array:
-    rows, columns, values = image
-    return sp.csr_array((values * weight[rows], (group[rows], columns)), shape=(count, count))
+    """``Z'W`` from some rows of ``W``."""
+    rows, ptr, columns, values = image
+    size = rows.size
+    product = sp.csr_array((values, columns.astype(np.int32), ptr), shape=(size, count))
+    entries = (weight[rows], (group[rows], np.arange(size)))
+    return sp.csr_array(sp.csr_array(entries, shape=(count, size)) @ product)

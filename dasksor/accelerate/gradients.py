@@ -54,6 +54,7 @@ class Gradients:
         self._x, self._r, self._p, self._t, self._y = (np.empty(n) for _ in range(5))
         self._fresh = True
         self._rho, self._beta, self._looked = 0.0, 0.0, 0
+        self._norm = math.inf
         # The norm of the residual over that of r, when it was looked at last.
         self._factor = math.inf
         deflation = splitting.deflation
@@ -68,9 +69,12 @@ class Gradients:
     def measured(self) -> tuple[np.ndarray, float]:
         """The iterate, and the 2-norm of ``b - A x`` computed anew from it."""
         x, split = self.iterate(), self._splitting
-
-        split.team.run(lambda number: split.residual(number, self._b, x, self._residual))
-        return x, float(nrm2(self._residual))
+        if self._fresh and not x.any():
+            self._residual[:] = self._b
+        else:
+            split.team.run(lambda number: split.residual(number, self._b, x, self._residual))
+        self._norm = float(nrm2(self._residual))
+        return x, self._norm
 
     def iterate(self) -> np.ndarray:
         """The present iterate, in a new array."""
@@ -87,7 +91,7 @@ class Gradients:
     def restart(self, x: np.ndarray) -> None:
         """Begin anew from ``x``, whose residual was the last one measured."""
         self._x0, self._fresh, self.indefinite = x, True, False
-        self._factor = self.estimate = math.inf
+        self.estimate = math.inf
 
     def run(self, target: float, until: int, deadline: float) -> None:
         """Iterate until the residual seems to meet ``target``, or so many times, or so long."""
@@ -120,16 +124,15 @@ class Gradients:
         meet()
         self._x[own] = self._t[own] = 0.0
         np.multiply(split.scale[own], self._residual[own], out=self._p[own])
-        for triangles, couplings, image in part.blocks:
-            triangles.forward(
-                self._p, 0.0, self._t, self._r, couplings=couplings, image=image, c=self._start
-            )
+        for triangles, _, image in part.blocks:
+            triangles.forward(self._p, 0.0, self._t, self._r, image=image, c=self._start)
         r = self._r[own]
         self._parts[0, number] = r @ r
         meet()
         if number == 0:
             self._rho = float(self._parts[0].sum())
             self._over = self._rho == 0.0
+            self._factor = self._norm / math.sqrt(self._rho) if self._rho else 0.0
         meet()
 
     def _direction(self, number: int) -> None:

@@ -46,14 +46,19 @@ def run(
     *,
     threads: int = 1,
     cycle: int | None = None,
+    patience: int | None = None,
 ) -> Outcome:
     """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
 
     ``begin`` makes an iteration of a right-hand side and its start; where it goes in cycles of
     ``cycle`` iterations, a residual is measured after each.
+
+    After ``patience`` iterations the run ends without a verdict: the course has no status, and what
+    is returned can be gone on from.
     """
-    timings, began = Timings(), time.perf_counter()
-    limits = course.limits
+    timings, limits = Timings(), course.limits
+    before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
+    began = time.perf_counter() - before
     deadline = began + (limits.timeout or math.inf)
     every = cycle or (MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK)
     rhs_norms = norms(b)
@@ -64,8 +69,8 @@ def run(
         while True:
             with timings.measure("tests"):
                 seen = np.array([one.measure() for one in runs])
-                found = [one.x for one in runs]
-            sweeps = max(one.iteration.iterations for one in runs)
+            found = [one.x for one in runs]
+            sweeps = done + max(one.iteration.iterations for one in runs)
             now = time.perf_counter() - began
             leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
             if course.improved:
@@ -80,8 +85,10 @@ def run(
             course.status = _failure([one for one, _ in left])
             if course.status is not None:
                 break
+            if patience is not None and sweeps >= patience:
+                break
             with timings.measure("compute"):
-                until = min(sweeps + every, limits.maxiter)
+                until = min(sweeps + every, limits.maxiter, patience or limits.maxiter) - done
                 for one, target in left:
                     one.advance(target, until, deadline)
     except KeyboardInterrupt:
@@ -91,6 +98,11 @@ def run(
         # The callback may have been interrupted before the iterate that it saw was kept.
         if course.improved:
             best = np.array(found)
+        seen = np.array([one.measure() for one in runs])
+        sweeps = done + max(one.iteration.iterations for one in runs)
+        course.passing(sweeps, seen, time.perf_counter() - began)
+        if course.improved:
+            best = np.array([one.x for one in runs])
     total = Timings(compute=timings.compute * threads, tests=timings.tests)
     return Outcome(best, total, [timings])
 

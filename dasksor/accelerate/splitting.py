@@ -71,7 +71,7 @@ class Splitting:
         """Write the rows of ``b - A x`` of one member's part into ``r``."""
         matrix, part = self.matrix, self.parts[member]
         if isinstance(matrix, np.ndarray):
-            dense.residual(matrix, b, x, 0, r)
+            dense.residual(matrix, b[None], x[None], 0, r[None])
         else:
             arrays = (matrix.indptr, matrix.indices, matrix.data)
             vectors.residual(*arrays, part.first, part.last, b, x, r)
@@ -82,12 +82,14 @@ def prepare_splitting(
     omega: float,
     team: Team,
     nblocks: int,
+    *,
+    deflated: bool = True,
     nullvector: np.ndarray | None = None,
 ) -> Splitting:
     """Split ``matrix``, symmetric with a positive diagonal, into blocks for a team.
 
-    ``nullvector`` is nearly in the null space of ``A``; constant by default. A dense matrix is one
-    block for one member, and has no coarse space.
+    ``deflated`` asks for a coarse space, cut from ``nullvector``, which is nearly in the null space
+    of ``A``; constant by default. A dense matrix is one block for one member, and has none.
     """
     n = matrix.shape[0]
     if isinstance(matrix, np.ndarray):
@@ -102,9 +104,11 @@ def prepare_splitting(
         done = team.run(lambda member: [work(p) for p in shares[member]])
         return [result for own in done for result in own]
 
-    levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
-    vector = np.ones(n) if nullvector is None else nullvector
-    deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
+    deflation = None
+    if deflated:
+        levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
+        vector = np.ones(n) if nullvector is None else nullvector
+        deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
     images = deflation.images if deflation else [NO_ENTRIES] * nblocks
 
     def block_of(p: int) -> SplitBlock:
@@ -118,9 +122,13 @@ def prepare_splitting(
 
 
 def _dense_splitting(matrix: np.ndarray, omega: float, team: Team) -> Splitting:
-    n = len(matrix)
-    scale = np.sqrt(omega / matrix.diagonal().astype(np.float64))
-    scaled = matrix * scale
-    scaled *= scale[:, None]
-    part = Part(0, n, [SplitBlock(DenseTriangles(scaled), NO_ENTRIES, NO_ENTRIES)])
-    return Splitting(matrix, omega, team, Partition((0, n)), scale, 1.0 / scale, [part], None)
+    n, matrix = len(matrix), np.ascontiguousarray(matrix)
+    diagonal = matrix.diagonal().astype(np.float64)
+    scale = np.sqrt(omega / diagonal)
+    values = matrix.astype(np.float64, copy=False)
+    if omega != 1.0:
+        values = values.copy()
+        np.fill_diagonal(values, diagonal / omega)
+    block = SplitBlock(DenseTriangles(values, 1.0 / scale), NO_ENTRIES, NO_ENTRIES)
+    parts = [Part(0, n, [block])]
+    return Splitting(matrix, omega, team, Partition((0, n)), scale, 1.0 / scale, parts, None)

@@ -1,8 +1,8 @@
 """The SSOR splitting of any matrix in this process, with a coarse space where that helps.
 
 With ``B = left A right``, whose diagonal is omega, ``B = K + H - tau I``, where ``K = I + L`` and
-``H = I + U`` hold its triangles and ``tau = 2 - omega``. ``left`` and ``right`` are
-``omega D^-1`` and 1; of a symmetric matrix with a positive diagonal both are the square root.
+``H = I + U`` hold its triangles and ``tau = 2 - omega``. ``right`` is the root of ``omega |D|^-1``,
+``left`` the same with the signs of the diagonal.
 The sweep ``M^-1`` is ``tau right H^-1 K^-1 left``, and products with ``K^-1 B H^-1`` take one
 substitution back and one forth, and none with ``A`` (Eisenstat 1981).
 
@@ -29,7 +29,7 @@ from dasksor.kernels.matching import columns_summed
 WORTH_COARSENING = 0.95
 # With a coarse space the iterations hardly depend on omega, between 1 and 1.6; but over-relaxed
 # substitutions of an unsymmetric matrix may grow without bound.
-SYMMETRIC_OMEGA, OMEGA = 1.4, 1.0
+SYMMETRIC_OMEGA, OMEGA = 1.25, 1.0
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ def prepare_ssor(
     diagonal = matrix.diagonal().astype(np.float64)
     symmetric = suits_gradients(matrix)
     omega = omega or (SYMMETRIC_OMEGA if symmetric else OMEGA)
-    left = right = np.sqrt(omega / np.abs(diagonal))
-    if not symmetric:
-        left, right = omega / diagonal, np.ones(n)
+    right = np.sqrt(omega / np.abs(diagonal))
+    left = np.sign(diagonal) * right
     if isinstance(matrix, np.ndarray):
-        dense = DenseTriangles(matrix * left[:, None] * right)
+        values = matrix * np.sign(diagonal)[:, None]
+        np.fill_diagonal(values, np.abs(diagonal) / omega)
+        dense = DenseTriangles(values, 1.0 / right)
         return Ssor(matrix, omega, left, right, dense, None, NO_ENTRIES, NO_ENTRIES)
     triangles, _ = split(matrix, left, right, 0, n, symmetric=symmetric)
     weight = np.ones(n) if nullvector is None else nullvector
@@ -122,8 +123,7 @@ def prepare_ssor(
         return Ssor(matrix, omega, left, right, triangles, None, NO_ENTRIES, NO_ENTRIES)
     transposed = matrix if symmetric else sp.csr_array(matrix.T)
     arrays = (transposed.indptr, transposed.indices, transposed.data)
-    rows, columns, values = columns_summed(*arrays, space.group, weight, space.count, 0, n)
-    coimage = (rows, columns, values * right[rows])
+    coimage = columns_summed(*arrays, space.group, weight, right, space.count, 0, n)
     return Ssor(matrix, omega, left, right, triangles, space, space.images[0], coimage)
 
 

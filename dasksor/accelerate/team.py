@@ -11,11 +11,15 @@ T = TypeVar("T")
 
 
 class Team:
-    """``size`` members, each with a number; `meet` is the barrier between steps of their work."""
+    """``size`` members, each with a number; `meet` is the barrier between steps of their work.
+
+    Threads that want the same team wait for each other.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._barrier = threading.Barrier(size)
+        self._in_use = threading.Lock()
 
     def meet(self) -> None:
         """Wait until every member has come here."""
@@ -26,10 +30,16 @@ class Team:
         """What each member makes of ``work(number)``; the first error ends the work of all."""
         if self.size == 1:
             return [work(0)]
-        self._barrier.reset()
-        with ThreadPoolExecutor(self.size, thread_name_prefix="dasksor-team") as pool:
-            futures = [pool.submit(self._guarded, work, number) for number in range(self.size)]
-            errors = [error for future in futures if (error := future.exception()) is not None]
+        with self._in_use:
+            self._barrier.reset()
+            with ThreadPoolExecutor(self.size, thread_name_prefix="dasksor-team") as pool:
+                futures = [pool.submit(self._guarded, work, number) for number in range(self.size)]
+                try:
+                    errors = [error for future in futures if (error := future.exception())]
+                except BaseException:
+                    # Interrupted while the members work: they end where they would meet.
+                    self._barrier.abort()
+                    raise
         for error in errors:
             if not isinstance(error, threading.BrokenBarrierError):
                 raise error

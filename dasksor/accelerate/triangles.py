@@ -10,9 +10,14 @@ from scipy.linalg import blas
 
 from dasksor.kernels import bands, triangles
 
-# Rows (pointers), columns and values; or rows, columns and values of single entries.
-Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
-NO_ENTRIES: Entries = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0))
+# Pointers, columns and values of compressed rows.
+Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Numbers of the rows that are not empty, and the three for these. Without signs, which cost a test
+# for each access.
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+NO_ENTRIES: Entries = (
+    np.empty(0, np.uint32), np.zeros(1, np.uint32), np.empty(0, np.uint32), np.empty(0),
+)  # fmt: skip
 NOTHING = np.empty(0)
 # Shorter chunks are not worth a vectorised pass each.
 SHORTEST_CHUNK, LONGEST_CHUNK = 24, 4096
@@ -24,8 +29,8 @@ class CsrTriangles:
 
     first: int
     last: int
-    lower: Entries
-    upper: Entries
+    lower: Csr
+    upper: Csr
 
     def backward(
         self,
@@ -99,9 +104,14 @@ class BandTriangles:
 
 @dataclass(frozen=True)
 class DenseTriangles:
-    """The same for a matrix in one dense block; the diagonal of ``values`` does not matter."""
+    """The same for a matrix in one dense block.
+
+    ``I + L = S K S`` with ``K`` the lower triangle of ``values`` and ``root = S^-1``; with omega 1,
+    ``K`` is that of ``A`` itself. The upper triangle gives ``I + U``.
+    """
 
     values: np.ndarray
+    root: np.ndarray
 
     def backward(
         self,
@@ -114,8 +124,9 @@ class DenseTriangles:
     ) -> None:
         p *= beta
         p += r
-        # BLAS reads columns first, and so the transpose, whose lower triangle this is.
-        t[:] = blas.dtrsv(self.values.T, p, lower=1, trans=1, diag=1)
+        # BLAS reads columns first, and so the transpose.
+        g = self.root * p
+        np.multiply(self.root, blas.dtrsv(self.values.T, g, lower=1, trans=1), out=t)
 
     def forward(
         self,
@@ -127,11 +138,12 @@ class DenseTriangles:
         image: Entries = NO_ENTRIES,
         c: np.ndarray = NOTHING,
     ) -> float:
-        y[:] = blas.dtrsv(self.values.T, p - tau * t, trans=1, diag=1)
+        g = self.root * (p - tau * t)
+        np.multiply(self.root, blas.dtrsv(self.values.T, g, trans=1), out=y)
         return float(p @ (t + y))
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
-        image = weight * blas.dtrmv(self.values.T, v, trans=1, diag=1)
+        image = weight / self.root * blas.dtrmv(self.values.T, v / self.root, trans=1)
         return float(image @ image)
 
 
@@ -152,23 +164,23 @@ def split(
     Where the matrix is ``symmetric``, ``left`` and ``right`` are the same.
     """
     arrays = (matrix.indptr, matrix.indices, matrix.data)
-    lower, upper, outside = triangles.count(arrays[0], arrays[1], first, last)
-    far = (np.empty(outside, np.int32), np.empty(outside, np.int32), np.empty(outside))
-    if symmetric:
-        offsets = _few_offsets(matrix, first, last, entries=lower)
-        if offsets is not None:
-            made = np.zeros((offsets.size, last - first + 1))
-            bands.fill(*arrays, left, offsets, first, last, made)
-            if outside:
-                triangles.couplings(*arrays, left, right, first, last, *far)
-            chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
-            return BandTriangles(first, last, made, offsets, chunk), far
+    lower, upper, outside, rows = triangles.count(*arrays[:2], first, last)
+    far = (np.empty(rows, np.uint32), np.zeros(rows + 1, np.uint32))
+    couplings = (*far, np.empty(outside, np.uint32), np.empty(outside))
+    if outside:
+        triangles.couplings(*arrays, left, right, first, last, couplings)
+    offsets = _few_offsets(matrix, first, last, entries=lower) if symmetric else None
+    if offsets is not None:
+        made = np.zeros((offsets.size, last - first + 1))
+        bands.fill(*arrays, left, offsets, first, last, made)
+        chunk = int(min(LONGEST_CHUNK, last - first, *offsets[:-1]))
+        return BandTriangles(first, last, made, offsets, chunk), couplings
     below, above = (
-        (np.zeros(last - first + 1, arrays[0].dtype), np.empty(m, arrays[1].dtype), np.empty(m))
+        (np.zeros(last - first + 1, np.uint64), np.empty(m, np.uint32), np.empty(m))
         for m in (lower, upper)
     )
-    triangles.split(*arrays, left, right, first, last, below, above, far)
-    return CsrTriangles(first, last, below, above), far
+    triangles.split(*arrays, left, right, first, last, below, above)
+    return CsrTriangles(first, last, below, above), couplings
 
 
 def _few_offsets(matrix: sp.csr_array, first: int, last: int, *, entries: int) -> np.ndarray | None:

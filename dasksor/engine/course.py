@@ -75,6 +75,11 @@ class Course:
     _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _levels: list[tuple[int, float]] = field(default_factory=list)
 
+    @property
+    def sweeps(self) -> int:
+        """Sweeps done when a residual was measured last."""
+        return self.history[-1].sweeps
+
     def measured(
         self,
         sweeps: int,

@@ -236,6 +236,5 @@ class CycleBlock:
 
     def _minus_product(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
         r = np.empty_like(b)
-        for rj, bj, yj in zip(r, b, y, strict=True):
-            self._rows.residual(yj, bj, rj)
+        self._rows.residual(y, b, r)
         return r

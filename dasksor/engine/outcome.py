@@ -54,3 +54,8 @@ class Outcome:
     blocks: list[Timings] = field(default_factory=list)
     messages: int = 0
     bytes_sent: int = 0
+
+    def followed_by(self, later: Outcome) -> Outcome:
+        """The outcome of a run in this process that went on with ``x``."""
+        total = Timings.sum([self.timings, later.timings])
+        return Outcome(later.x, total, [Timings.sum([*self.blocks, *later.blocks])])

@@ -85,25 +85,25 @@ def contracted(indptr, indices, data, group, count, first, last):
 
 
 @numba.njit(nogil=True, cache=True)
-def columns_summed(indptr, indices, data, group, weight, count, first, last):
-    """The entries of ``A Z`` in rows ``first, ..., last - 1`` that are not zero, as triplets.
+def columns_summed(indptr, indices, data, group, weight, scale, count, first, last):
+    """Rows ``first, ..., last - 1`` of ``A Z``, each times its ``scale_i``.
 
     ``Z`` has ``weight_j`` in column ``group_j < count`` of row ``j``. What is left of terms that
-    cancel counts as zero.
+    cancel counts as zero. Rows that are not empty are listed: see `kernels.triangles.gather`.
     """
     room = last - first
-    rows, columns, values = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room)
+    rows, ptr = np.empty(room, np.uint32), np.zeros(room + 1, np.uint32)
+    columns, values = np.empty(room, np.uint32), np.empty(room)
     place, seen = np.zeros(count, np.int64), np.full(count, -1, np.int32)
-    at = 0
+    at = row = 0
     for i in range(first, last):
-        start, widest = at, at + indptr[i + 1] - indptr[i]
-        while widest > room:
-            rows, columns = np.append(rows, rows), np.append(columns, columns)
-            values, room = np.append(values, values), 2 * room
-        scale = 0.0
+        start = at
+        while at + indptr[i + 1] - indptr[i] > room:
+            columns, values, room = np.append(columns, columns), np.append(values, values), 2 * room
+        size = 0.0
         for k in range(indptr[i], indptr[i + 1]):
             g, term = group[indices[k]], data[k] * weight[indices[k]]
-            scale += abs(term)
+            size += abs(term)
             if seen[g] != i:
                 seen[g], place[g] = i, at
                 columns[at], values[at] = g, 0.0
@@ -111,8 +111,11 @@ def columns_summed(indptr, indices, data, group, weight, count, first, last):
             values[place[g]] += term
         kept = start
         for k in range(start, at):
-            if abs(values[k]) > 1e-14 * scale:
-                rows[kept], columns[kept], values[kept] = i, columns[k], values[k]
+            if abs(values[k]) > 1e-14 * size:
+                columns[kept], values[kept] = columns[k], scale[i] * values[k]
                 kept += 1
         at = kept
-    return rows[:at].copy(), columns[:at].copy(), values[:at].copy()
+        if at > start:
+            rows[row], ptr[row + 1] = i, at
+            row += 1
+    return rows[:row].copy(), ptr[: row + 1].copy(), columns[:at].copy(), values[:at].copy()

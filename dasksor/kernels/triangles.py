@@ -1,22 +1,26 @@
 """The two substitutions of SSOR-preconditioned conjugate gradients, over compressed sparse rows.
 
 ``K = I + L`` with ``L`` the part below the diagonal, within a block of rows ``first, ...,
-last - 1``, of a matrix scaled to have its diagonal known; vectors are those of the whole system.
+last - 1``, of a scaled matrix; vectors are those of the whole system. Matrices of few rows that
+are not empty are lists of these: see `gather`.
 """
 
 from __future__ import annotations
 
 import numba
 
-# Sums need no fixed order here, unlike in sweeps: nothing promises equal bits.
+# Sums need no fixed order here, unlike in sweeps: nothing promises equal bits. Those over the few
+# entries of a row are quicker as they stand, and the newest value is best used last.
 FAST = {"contract", "reassoc", "nsz"}
+FUSED = {"contract"}
 
 
 @numba.njit(nogil=True, cache=True)
 def count(indptr, indices, first, last):
-    """How many entries of the block are below the diagonal, above it, and in other blocks."""
-    lower = upper = outside = 0
+    """Entries of the block below and above the diagonal, those in other blocks, and their rows."""
+    lower = upper = outside = rows = 0
     for i in range(first, last):
+        before = outside
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
             if j < first or j >= last:
@@ -25,70 +29,77 @@ def count(indptr, indices, first, last):
                 lower += 1
             elif j > i:
                 upper += 1
-    return lower, upper, outside
+        rows += outside > before
+    return lower, upper, outside, rows
 
 
 @numba.njit(nogil=True, cache=True)
-def split(indptr, indices, data, left, right, first, last, lower, upper, outside):
-    """Sort ``left_i a_ij right_j`` into ``lower`` and ``upper``, CSR, and ``outside``, triplets."""
-    low = up = out = 0
+def split(indptr, indices, data, left, right, first, last, lower, upper):
+    """Sort ``left_i a_ij right_j`` into ``lower`` and ``upper``, strict triangles as CSR."""
+    low = up = 0
     for i in range(first, last):
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
-            value = left[i] * data[k] * right[j]
-            if j < first or j >= last:
-                outside[0][out], outside[1][out], outside[2][out] = i, j, value
-                out += 1
-            elif j < i:
-                lower[1][low], lower[2][low] = j, value
+            if first <= j < i:
+                lower[1][low], lower[2][low] = j, left[i] * data[k] * right[j]
                 low += 1
-            elif j > i:
-                upper[1][up], upper[2][up] = j, value
+            elif i < j < last:
+                upper[1][up], upper[2][up] = j, left[i] * data[k] * right[j]
                 up += 1
         lower[0][i - first + 1] = low
         upper[0][i - first + 1] = up
 
 
 @numba.njit(nogil=True, cache=True)
-def couplings(indptr, indices, data, left, right, first, last, rows, columns, values):
-    """The entries of `split` in other blocks only."""
-    at = 0
+def couplings(indptr, indices, data, left, right, first, last, outside):
+    """The entries of `split` in other blocks, as for `gather`."""
+    rows, ptr, columns, values = outside
+    at = row = 0
     for i in range(first, last):
+        before = at
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
             if j < first or j >= last:
-                rows[at], columns[at] = i, j
-                values[at] = left[i] * data[k] * right[j]
+                columns[at], values[at] = j, left[i] * data[k] * right[j]
                 at += 1
+        if at > before:
+            rows[row], ptr[row + 1] = i, at
+            row += 1
 
 
-@numba.njit(nogil=True, cache=True)
-def gather(entries, at, begin, source, sums):
-    """Add ``M' source`` to ``sums`` for the entries before ``at`` in rows from ``begin`` on.
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
+def gather(sparse, row, begin, source, sums):
+    """Add ``M' source`` to ``sums`` for the listed rows before number ``row``, from ``begin`` on.
 
-    ``M`` is a list of entries, rows ascending; returns where the next rows before end.
+    ``M`` lists its rows that are not empty, ascending, then pointers, columns and values. Returns
+    how many listed rows come before ``begin``.
     """
-    rows, columns, values = entries
-    while at > 0 and rows[at - 1] >= begin:
-        at -= 1
-        sums[columns[at]] += values[at] * source[rows[at]]
-    return at
+    rows, ptr, columns, values = sparse
+    while row > 0 and rows[row - 1] >= begin:
+        row -= 1
+        factor = source[rows[row]]
+        for k in range(ptr[row], ptr[row + 1]):
+            sums[columns[k]] += values[k] * factor
+    return row
 
 
-@numba.njit(nogil=True, cache=True)
-def scatter(entries, at, begin, end, sign, source, target):
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
+def scatter(sparse, row, begin, end, sign, source, target):
     """Add ``sign M source`` to ``target``, which begins at row ``begin``, for rows before ``end``.
 
-    Begins with entry ``at`` and returns the first one of the next rows.
+    Begins with the listed row of number ``row``, and returns the number of the next one.
     """
-    rows, columns, values = entries
-    while at < rows.size and rows[at] < end:
-        target[rows[at] - begin] += sign * values[at] * source[columns[at]]
-        at += 1
-    return at
+    rows, ptr, columns, values = sparse
+    while row < rows.size and rows[row] < end:
+        total = 0.0
+        for k in range(ptr[row], ptr[row + 1]):
+            total += values[k] * source[columns[k]]
+        target[rows[row] - begin] += sign * total
+        row += 1
+    return row
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
 def backward(ptr, idx, val, first, last, r, beta, p, t, image, sums):
     """``p <- r + beta p``, ``(I + U) t = p``, last row first, and ``sums <- sums + W't``."""
     for i in range(last - 1, first - 1, -1):
@@ -100,7 +111,7 @@ def backward(ptr, idx, val, first, last, r, beta, p, t, image, sums):
     gather(image, image[0].size, first, t, sums)
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
 def forward(ptr, idx, val, first, last, p, tau, t, couplings, image, c, y):
     """``(I + L) y = p - tau t + R t - W c``; returns ``p'(t + y)``."""
     own = y[first:last]
@@ -118,7 +129,7 @@ def forward(ptr, idx, val, first, last, p, tau, t, couplings, image, c, y):
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
 def weighted_norm(ptr, idx, val, first, last, weight, v):
     """``sum_i (weight_i ((I + L) v)_i)^2``."""
     total = 0.0

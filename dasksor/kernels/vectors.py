@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numba
 
-from dasksor.kernels.triangles import FAST
+from dasksor.kernels.triangles import FAST, FUSED
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
@@ -19,7 +19,7 @@ def advance(alpha, t, y, x, r):
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
+@numba.njit(nogil=True, cache=True, fastmath=FUSED)
 def residual(indptr, indices, data, first, last, b, x, r):
     """``r_i = b_i - sum_j a_ij x_j`` of rows ``first, ..., last - 1``; returns ``sum r_i^2``."""
     total = 0.0

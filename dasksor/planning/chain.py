@@ -35,12 +35,12 @@ class CostRows:
 
     def sweep(self, x: np.ndarray, b: np.ndarray, scale: np.ndarray, direction: int) -> float:
         self.spent += self._sweep
-        x[self.own] = b[0]
+        x[:, self.own] = b[:, 0]
         return 1.0
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         self.spent += self._product
-        r[0] = b[0] - x[self.own]
+        r[:, 0] = b[:, 0] - x[:, self.own]
 
     def summed(self, groups: np.ndarray, count: int) -> np.ndarray:
         result = np.zeros((1, count))

@@ -65,7 +65,7 @@ def _kernels(client: Client, addresses: list[str], lines: int) -> np.ndarray:
 def _time_kernels(lines: int, start: float) -> tuple[float, float]:
     rows, entries = _grid(lines)
     n = rows.size
-    x, b, r = np.zeros(n), np.ones(n), np.empty(n)
+    x, b, r = np.zeros((1, n)), np.ones((1, n)), np.empty((1, n))
     scale = 1.5 / rows.diagonal
     jobs: list[Callable[[], object]] = [
         lambda: rows.sweep(x, b, scale, FORWARD),
@@ -141,9 +141,9 @@ def _time_cycle(lines: int) -> tuple[float, float]:
             steps.append(time.perf_counter() - began)
             unknowns = sum(report.members.size for report in reports)
         order = next(answer for answer in answers if answer is not None)
-    residual = np.empty(rows[0].size)
-    x = np.zeros(rows[0].columns.size)
-    product = nblocks * _typical(lambda: rows[0].residual(x, parts[0][0], residual))
+    residual = np.empty((1, rows[0].size))
+    x = np.zeros((1, rows[0].columns.size))
+    product = nblocks * _typical(lambda: rows[0].residual(x, parts[0], residual))
     rest = statistics.median(work[3:]) - product
     return max(rest, 0.0) / n, statistics.median(steps[1:]) / unknowns
 
