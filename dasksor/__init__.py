@@ -8,6 +8,7 @@ from dasksor.lazy import sweep
 from dasksor.planning.calibrate import calibrate
 from dasksor.planning.machine import Machine
 from dasksor.planning.plan import Plan, plan
+from dasksor.preconditioner import preconditioner
 from dasksor.prepared import Prepared, prepare
 from dasksor.result import Result
 from dasksor.resume import resume
@@ -36,6 +37,7 @@ __all__ = [
     "calibrate",
     "from_blocks",
     "plan",
+    "preconditioner",
     "prepare",
     "problems",
     "read",

@@ -116,6 +116,16 @@ def suits_gradients(matrix: np.ndarray | sp.csr_array) -> bool:
     return abs(found) <= ROUNDING * weight
 
 
+def dominance(matrix: np.ndarray | sp.csr_array) -> float:
+    """The worst row or the worst column, whichever is better: below 1 it bounds ``rho(|J|)``.
+
+    Of rows ``max_i sum_{j != i} |a_ij| / |a_ii|``, of columns the same of the transpose.
+    """
+    absolute, diagonal = abs(matrix), np.abs(matrix.diagonal()).astype(np.float64)
+    sums = (absolute.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
+    return min(float(np.max((total - diagonal) / diagonal)) for total in sums)
+
+
 def worst(facts: Sequence[RowFacts]) -> tuple[float, float]:
     """``(dominance, coupling)`` of the whole matrix."""
     return max(f.dominance for f in facts), max(f.coupling for f in facts)

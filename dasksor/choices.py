@@ -11,16 +11,20 @@ from dasksor import omega as relaxation
 from dasksor.analysis import (
     RowFacts,
     could_be_positive_definite,
+    dominance,
     jacobi_bound,
     suits_gradients,
     worst,
 )
 from dasksor.engine.method import Method
 from dasksor.engine.steps import ENERGY, RESIDUAL
-from dasksor.options import AUTO, Options
+from dasksor.options import AUTO, KRYLOV, Options
 from dasksor.system import LinearSystem
 
 WORTH_PROVING = 0.95
+# A sweep of a matrix so dominated by its diagonal shrinks the error by as much: some tens of sweeps
+# are as quick as a Krylov method.
+DOMINATED = 0.75
 HERE = (AUTO, "sequential", "threads")
 UNSUITABLE = (
     "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
@@ -34,7 +38,7 @@ def available_cores() -> int:
 
 
 def choose_mode(
-    wanted: str, system: LinearSystem, *, has_client: bool, accelerated: bool = False
+    wanted: str, system: LinearSystem, *, has_client: bool, accelerate: str | None = None
 ) -> tuple[str, str]:
     """A mode, and the reason that the result gives for it."""
     if wanted != AUTO:
@@ -49,17 +53,19 @@ def choose_mode(
     if has_client:
         return "async", f"{system.entries} entries pay the cluster"
     # A dense matrix is one block for one thread.
-    if accelerated:
+    if accelerate in KRYLOV:
+        return "sequential", f"{system.entries} entries, not symmetric with a positive diagonal"
+    if accelerate is not None:
         one = isinstance(system.matrix, np.ndarray)
         return ("sequential" if one else "threads"), f"{system.entries} entries, symmetric"
     return "async", f"{system.entries} entries pay a cluster"
 
 
-def accelerates_here(options: Options, system: LinearSystem) -> bool:
-    """Whether a solve in this process is by conjugate gradients.
+def acceleration_here(options: Options, system: LinearSystem) -> str | None:
+    """The Krylov method of a solve in this process; None for plain sweeps.
 
-    In mode "auto" where the matrix allows it, unless the order of sweeps, or their number alone,
-    is asked for; in mode "sequential" only if asked for; in mode "threads" always.
+    In mode "auto" the one that suits the matrix, unless the order of sweeps, or their number alone,
+    is asked for; in mode "sequential" only what is asked for; in mode "threads" always "cg".
 
     Raises
     ------
@@ -69,9 +75,11 @@ def accelerates_here(options: Options, system: LinearSystem) -> bool:
     """
     asked = options.accelerate == "cg" or options.mode == "threads"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
-        return False
+        return None
+    if options.accelerate in KRYLOV:
+        return options.accelerate
     if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
-        return False
+        return None
     suitable = suits_gradients(system.matrix)  # type: ignore[arg-type]
     if asked and not suitable:
         raise ValueError(UNSUITABLE)
@@ -80,7 +88,9 @@ def accelerates_here(options: Options, system: LinearSystem) -> bool:
             f"a dense matrix is one block in mode 'threads', got blocks={options.blocks}: "
             "leave it out"
         )
-    return suitable
+    if suitable:
+        return "cg"
+    return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
 
 
 def choose_blocks(system: LinearSystem, mode: str, nthreads: int, *, waits: bool = True) -> int:

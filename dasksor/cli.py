@@ -98,11 +98,13 @@ def demo() -> None:
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(None, auto=AUTO, cg="cg", gcr="gcr", none=None),
+    type=_WordOr(
+        None, auto=AUTO, cg="cg", bicgstab="bicgstab", gmres="gmres", gcr="gcr", none=None
+    ),
     default=AUTO,
     show_default=True,
-    help="cg, for symmetric positive definite A, not in mode sync; gcr, for mode async; none: "
-    "plain sweeps; auto: cg in modes auto and threads, and for free sweeps, where A allows it.",
+    help="cg, for symmetric positive definite A, not in mode sync; bicgstab and gmres, for any A "
+    "in this process; gcr, for mode async; none: plain sweeps.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")

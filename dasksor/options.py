@@ -18,7 +18,9 @@ from dasksor.rows import BACKWARD, FORWARD
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "threads", "sync", "async")
-ACCELERATIONS = (AUTO, "cg", "gcr", None)
+# Krylov methods for any matrix, which run in this process only.
+KRYLOV = ("bicgstab", "gmres")
+ACCELERATIONS = (AUTO, "cg", "gcr", *KRYLOV, None)
 MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -117,6 +119,8 @@ class Options:
             client=client is not None,
         )
         _check_acceleration(mode, accelerate, sweep)
+        if accelerate in KRYLOV:
+            mode = "sequential"
         if not _is_number(checkpoint_every) or checkpoint_every < 0:
             raise ValueError(
                 f"checkpoint_every must be a number of seconds >= 0, got {checkpoint_every!r}"
@@ -210,10 +214,15 @@ def _check_acceleration(mode: str, accelerate: str | None, sweep: str) -> None:
         raise ValueError(
             f"accelerate='gcr' is for mode 'async', got mode {mode!r}: leave one of them out"
         )
-    here = mode == "threads" or (mode in (AUTO, "sequential") and accelerate == "cg")
+    if accelerate in KRYLOV and mode not in (AUTO, "sequential"):
+        raise ValueError(
+            f"accelerate={accelerate!r} is for mode 'sequential', got mode {mode!r}: "
+            "leave one of them out"
+        )
+    here = mode == "threads" or (mode in (AUTO, "sequential") and accelerate in ("cg", *KRYLOV))
     if here and sweep != "forward":
         raise ValueError(
-            f"sweep={sweep!r} has no meaning where conjugate gradients go forth and back: "
+            f"sweep={sweep!r} has no meaning where accelerated solves go forth and back: "
             "leave it out, or use accelerate=None in another mode"
         )
 

@@ -11,22 +11,27 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from dasksor.accelerate import run as gradients
+from dasksor.accelerate import run as accelerated
+from dasksor.accelerate.bicgstab import Bicgstab
+from dasksor.accelerate.gmres import CYCLE, Gmres
+from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import Forecast, forecast
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
+from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
 from dasksor.analysis import row_facts
-from dasksor.choices import HERE, accelerates_here, available_cores, choose_mode, choose_omega
+from dasksor.choices import HERE, acceleration_here, available_cores, choose_mode, choose_omega
 from dasksor.engine import sequential
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome
 from dasksor.errors import NotConverged
 from dasksor.omega import Cautious, Given
-from dasksor.options import AUTO, Options, check_choice, checked_limits
+from dasksor.options import AUTO, KRYLOV, Options, check_choice, checked_limits
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
+from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix, as_vectors
 
 Driver = Callable[[np.ndarray, np.ndarray, Course], Outcome]
@@ -43,7 +48,7 @@ class Prepared:
     mode : str
         ``"sequential"`` or ``"threads"``, and `reason` says why.
     accelerate : str or None
-        ``"cg"``, or None for plain sweeps.
+        ``"cg"``, ``"bicgstab"``, ``"gmres"``, or None for plain sweeps.
     """
 
     matrix: Any
@@ -81,12 +86,21 @@ class Prepared:
     def result(self, system: LinearSystem, request: Options, began: float) -> Result:
         """The result of a solve with this matrix."""
         rhs, start = system.vectors()
-        course, run = self._gradients(request) if self.accelerate else self._sweeps(system, request)
+        course, run = self._method(system, request)
         setup = time.perf_counter() - began
         outcome = run(rhs, start, course)
+        left_open = self.accelerate in KRYLOV and request.accelerate == AUTO
+        if left_open and course.status in (Status.STAGNATED, Status.DIVERGED):
+            done, seconds = course.history[-1].sweeps, course.history[-1].time
+            why = f"{self.reason}; {self.accelerate} failed after {done} iterations: plain sweeps"
+            plain = replace(self, accelerate=None, reason=why)
+            limits = request.limits.after(done, seconds)
+            return plain.result(
+                replace(system, start=outcome.x), replace(request, limits=limits), began
+            )
         if isinstance(system.rhs, da.Array):
             outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-        team = self._team if self.accelerate else None
+        team = self._team if self.accelerate == "cg" else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=self.reason, staleness=0, accelerate=self.accelerate,
@@ -135,6 +149,24 @@ class Prepared:
             nullvector=self._nullvector,
         )
 
+    @cached_property
+    def _ssor(self) -> Ssor:
+        wanted = self._options.omega
+        omega = None if wanted == AUTO else float(wanted)
+        return prepare_ssor(self.matrix, omega, self._nullvector)
+
+    def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
+        if self.accelerate is None:
+            return self._sweeps(system, request)
+        return self._gradients(request) if self.accelerate == "cg" else self._krylov(request)
+
+    def _krylov(self, request: Options) -> tuple[Course, Driver]:
+        relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
+        course = Course(request.limits, relaxation, request.callback)
+        if self.accelerate == "gmres":
+            return course, partial(accelerated.run, partial(Gmres, self._ssor), cycle=CYCLE)
+        return course, partial(accelerated.run, partial(Bicgstab, self._ssor))
+
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         rows, method = self._rows, Method(0, request.directions)
         facts = [row_facts(rows, Partition((0, system.n)))]
@@ -151,16 +183,21 @@ class Prepared:
         given = request.omega != AUTO
         relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
         course = Course(request.limits, relaxation, request.callback)
+
+        def driver(splitting: Splitting, patience: int | None = None) -> Driver:
+            begin, threads = partial(Gradients, splitting), self._team.size
+            return partial(accelerated.run, begin, threads=threads, patience=patience)
+
         if expected is None:
-            return course, partial(gradients.run, splitting)
+            return course, driver(splitting)
         patience = expected.patience(rtol)
 
         def drive(rhs: np.ndarray, start: np.ndarray, course: Course) -> Outcome:
-            outcome = gradients.run(splitting, rhs, start, course, patience=patience)
+            outcome = driver(splitting, patience)(rhs, start, course)
             if course.status is not None:
                 return outcome
             course.relaxation.omega = self._deflated.omega
-            return outcome.followed_by(gradients.run(self._deflated, rhs, outcome.x, course))
+            return outcome.followed_by(driver(self._deflated)(rhs, outcome.x, course))
 
         return course, drive
 
@@ -186,7 +223,7 @@ def prepare(
         As for `dasksor.solve`.
     nullvector : array_like, shape (n,), optional
         Nearly in the null space of ``A``, without zeros: pieces of it make the coarse space of
-        conjugate gradients. Constant by default.
+        accelerated solves. Constant by default.
 
     Returns
     -------
@@ -208,12 +245,12 @@ def prepare(
     options = Options.checked(
         system.n, mode=mode, omega=omega, sweep=sweep, accelerate=accelerate, blocks=blocks
     )
-    accelerated = accelerates_here(options, system)
+    accelerate = acceleration_here(options, system)
     if nullvector is not None:
-        if not accelerated:
-            raise ValueError("nullvector has no meaning without accelerate='cg': leave it out")
+        if accelerate is None:
+            raise ValueError("nullvector has no meaning for plain sweeps: leave it out")
         nullvector = as_vectors(nullvector, system.n, "nullvector")[0]
-    mode, reason = choose_mode(mode, system, has_client=False, accelerated=accelerated)
+    mode, reason = choose_mode(options.mode, system, has_client=False, accelerate=accelerate)
     if mode == "async":
         mode, reason = "sequential", "in this process"
-    return Prepared(matrix, mode, reason, "cg" if accelerated else None, options, nullvector)
+    return Prepared(matrix, mode, reason, accelerate, options, nullvector)

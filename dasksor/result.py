@@ -34,7 +34,7 @@ class Result:
         How the solve ended; its value is a sentence.
     sweeps : int
         Sweeps done when ``x`` was taken; under staleness the mean over the blocks; iterations
-        where conjugate gradients ran in this process.
+        where a Krylov method ran in this process.
     residual_norm : float or ndarray, shape (m,)
         2-norm of ``b - A x``, one for each column of a two-dimensional ``b``.
     rtol, atol : float
@@ -49,7 +49,7 @@ class Result:
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        ``"cg"`` for conjugate gradients, ``"gcr"`` for steps that minimise the residual.
+        The Krylov method: ``"cg"``, ``"bicgstab"``, ``"gmres"``, or ``"gcr"``.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int
@@ -157,7 +157,8 @@ class Result:
         blocks = "one block" if self.blocks == 1 else f"{self.blocks} blocks"
         how = f"{self.sweeps} sweeps, omega {self.omega:.6g}{origin}, {staleness}"
         if self.accelerate and self.mode != "async":
-            how = f"{self.sweeps} iterations of cg with SSOR, omega {self.omega:.6g}{origin}"
+            with_ssor = f"{self.accelerate} with SSOR, omega {self.omega:.6g}{origin}"
+            how = f"{self.sweeps} iterations of {with_ssor}"
         lines = [
             f"{'converged' if self.success else 'not converged'}: {self.message}",
             f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",

@@ -13,7 +13,7 @@ import dask.array as da
 from distributed import Client
 
 from dasksor.choices import (
-    accelerates_here,
+    acceleration_here,
     choose_blocks,
     choose_method,
     choose_mode,
@@ -102,15 +102,18 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    accelerate : {"auto", "cg", "gcr", None}
+    accelerate : {"auto", "cg", "bicgstab", "gmres", "gcr", None}
         ``"cg"``, for symmetric positive definite ``A``: in this process conjugate gradients
         preconditioned by SSOR and deflated by a coarse space (`sweeps` then counts iterations); in
         mode "async" every two passes of free sweeps become a direction of flexible conjugate
-        gradients. ``"gcr"``, for mode "async" and any ``A``, goes along such a direction as far as
-        the norm of the residual falls. ``None`` is plain relaxation. ``"auto"``: "cg" where ``A``
+        gradients. ``"bicgstab"`` and ``"gmres"``, for any ``A``: the same in this process by
+        stabilised biconjugate gradients or generalised minimal residuals. ``"gcr"``, for mode
+        "async" and any ``A``, goes along such a direction as far as the norm of the residual falls.
+        ``None`` is plain relaxation. ``"auto"``: "cg" where ``A``
         is symmetric with a positive diagonal and the mode is "auto" or "threads", or `staleness` is
-        None; with `staleness` None "gcr" for other matrices with a positive diagonal, unless well
-        dominated by it.
+        None; in this process and mode "auto" "bicgstab" for other matrices, unless well dominated
+        by their diagonal, and plain sweeps go on where it fails; with `staleness` None "gcr" for
+        other matrices with a positive diagonal, unless well dominated by it.
     mailbox : {"auto", "memory", "shared", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, memory
         shared by processes of one machine, messages from worker to worker, or the scheduler's
@@ -168,12 +171,12 @@ def solve(
         callback=callback,
     )
     has_client = client is not None or current_client() is not None
-    if mode in ("sequential", "threads"):
+    if request.mode in ("sequential", "threads"):
         system = system.gathered()
-    accelerated = accelerates_here(request, system)
-    mode, reason = choose_mode(mode, system, has_client=has_client, accelerated=accelerated)
+    accelerate = acceleration_here(request, system)
+    mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
-        ready = Prepared(system.matrix, mode, reason, "cg" if accelerated else None, request)
+        ready = Prepared(system.matrix, mode, reason, accelerate, request)
         result = ready.result(system, request, began)
     else:
         with cluster_for(client) as (active, ours), shielded(active):

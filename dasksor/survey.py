@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dasksor import omega as relaxation
-from dasksor.analysis import is_symmetric, jacobi_bound, row_facts, suits_gradients, worst
-from dasksor.choices import available_cores, choose_blocks, choose_mode
+from dasksor.analysis import is_symmetric, jacobi_bound, row_facts, worst
+from dasksor.choices import acceleration_here, available_cores, choose_blocks, choose_mode
+from dasksor.options import Options
 from dasksor.rows import prepare_rows
 from dasksor.system import LinearSystem
 
@@ -112,8 +113,8 @@ def survey(A: Any, nblocks: int | None = None) -> Survey:
             [row_facts(prepare_rows(system.rows(i, j), i), partition) for i, j in partition.ranges]
         )
         bound = jacobi_bound(A)
-        accelerated = suits_gradients(system.matrix)  # type: ignore[arg-type]
-        suggestion = choose_mode("auto", system, has_client=False, accelerated=accelerated)
+        accelerate = acceleration_here(Options.checked(n), system)
+        suggestion = choose_mode("auto", system, has_client=False, accelerate=accelerate)
     return Survey(
         n=n,
         entries=int(A.size),

@@ -3,6 +3,7 @@
 import itertools
 import math
 import threading
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -71,7 +72,7 @@ def solve(A, b, x0=None, nblocks=1, members=1, omega=1.3, **limits):
     splitting = prepare_splitting(A, omega, Team(min(members, nblocks)), nblocks)
     made, columns = course(**limits), np.atleast_2d(b)
     start = np.zeros_like(columns) if x0 is None else np.atleast_2d(x0)
-    return run(splitting, columns, start, made).x, made
+    return run(partial(Gradients, splitting), columns, start, made).x, made
 
 
 # Iterates

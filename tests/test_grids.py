@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -315,12 +316,12 @@ def test_a_run_out_of_patience_has_no_verdict_and_can_be_gone_on_from(patience, 
     splitting = prepare_splitting(FLOW, 1.8, Team(blocks), blocks, deflated=False)
     course = Course(Limits(1e-8, 0.0, 10_000, None), Given(1.8))
     b, x0 = side(FLOW)[None], np.zeros((1, 3600))
-    outcome = run(splitting, b, x0, course, patience=patience)
+    outcome = run(partial(Gradients, splitting), b, x0, course, patience=patience)
     assert (course.status, course.sweeps) == (None, patience)
     assert not x0.any()
     norm = np.linalg.norm(b - (FLOW @ outcome.x.T).T)
     assert norm == pytest.approx(course.best, rel=1e-9)
-    outcome = run(splitting, b, outcome.x, course)
+    outcome = run(partial(Gradients, splitting), b, outcome.x, course)
     assert course.status is Status.CONVERGED
     assert course.sweeps > patience
     norm = np.linalg.norm(b - (FLOW @ outcome.x.T).T)

@@ -108,9 +108,9 @@ BAD = [
     ({"sweep": "up"}, ValueError, "sweep must be one of forward, backward, symmetric; got 'up'"),
     ({"mailbox": "pigeon"}, ValueError, "mailbox must be one of auto, memory, .*got 'pigeon'"),
     (
-        {"accelerate": "gmres"},
+        {"accelerate": "minres"},
         ValueError,
-        "accelerate must be one of auto, cg, gcr, None; got 'gmres'",
+        "accelerate must be one of auto, cg, gcr, bicgstab, gmres, None; got 'minres'",
     ),
     (
         {"accelerate": "cg", "staleness": 1},

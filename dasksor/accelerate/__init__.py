@@ -1,1 +1,1 @@
-"""Conjugate gradients preconditioned by SSOR, within one process."""
+"""Krylov methods preconditioned by SSOR, within one process."""

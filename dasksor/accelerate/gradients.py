@@ -46,6 +46,9 @@ class Gradients:
         ends a run.
     """
 
+    # The error falls in the energy norm; the norm of the residual may rise meanwhile.
+    may_rise = True
+
     def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
         self._splitting, self._b = splitting, b
         self._x0 = x0.copy()

@@ -1,14 +1,14 @@
-"""The driver of conjugate gradients in this process: iterations, and verdicts on them."""
+"""The driver of accelerated solves in this process: iterations, and verdicts on them."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-from dasksor.accelerate.gradients import Gradients
-from dasksor.accelerate.splitting import Splitting
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.rows import norms
@@ -24,39 +24,61 @@ DRIFTED, DIGITS = 2.0, 1e-9
 MARGIN = 0.95
 
 
+class Iteration(Protocol):
+    """One right-hand side on its way, as `dasksor.accelerate.gradients.Gradients` describes it."""
+
+    iterations: int
+    estimate: float
+    indefinite: bool
+    exhausted: bool
+    may_rise: bool
+
+    def measured(self) -> tuple[np.ndarray, float]: ...
+
+    def restart(self, x: np.ndarray) -> None: ...
+
+    def run(self, target: float, until: int, deadline: float) -> None: ...
+
+
 def run(
-    splitting: Splitting,
+    begin: Callable[[np.ndarray, np.ndarray], Iteration],
     b: np.ndarray,
     x0: np.ndarray,
     course: Course,
     *,
+    threads: int = 1,
+    cycle: int | None = None,
     patience: int | None = None,
 ) -> Outcome:
     """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
 
+    ``begin`` makes an iteration of a right-hand side and its start; where it goes in cycles of
+    ``cycle`` iterations, a residual is measured after each.
+
     After ``patience`` iterations the run ends without a verdict: the course has no status, and what
     is returned can be gone on from.
     """
-    # The error falls in the energy norm; the norm of the residual may rise meanwhile.
-    course.divergence = math.inf
     timings, limits = Timings(), course.limits
     before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
     began = time.perf_counter() - before
     deadline = began + (limits.timeout or math.inf)
-    every = MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK
+    every = cycle or (MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK)
     rhs_norms = norms(b)
-    runs = [_Run(splitting, *pair) for pair in zip(b, x0, strict=True)]
+    runs = [_Run(xj, begin(bj, xj)) for bj, xj in zip(b, x0, strict=True)]
+    if all(one.iteration.may_rise for one in runs):
+        course.divergence = math.inf
     targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
     best = x0.copy()
     try:
         while True:
             with timings.measure("tests"):
                 seen = np.array([one.measure() for one in runs])
-            sweeps = done + max(one.gradients.iterations for one in runs)
+            found = [one.x for one in runs]
+            sweeps = done + max(one.iteration.iterations for one in runs)
             now = time.perf_counter() - began
             leg = course.measured(sweeps, seen, now, rhs_norms=rhs_norms)
             if course.improved:
-                best = np.array([one.x for one in runs])
+                best = np.array(found)
             if leg is None:
                 break
             left = [
@@ -77,12 +99,15 @@ def run(
         if not course.history:
             raise
         course.status = Status.STOPPED
+        # The callback may have been interrupted before the iterate that it saw was kept.
+        if course.improved:
+            best = np.array(found)
         seen = np.array([one.measure() for one in runs])
-        sweeps = done + max(one.gradients.iterations for one in runs)
+        sweeps = done + max(one.iteration.iterations for one in runs)
         course.passing(sweeps, seen, time.perf_counter() - began)
         if course.improved:
             best = np.array([one.x for one in runs])
-    total = Timings(compute=timings.compute * splitting.team.size, tests=timings.tests)
+    total = Timings(compute=timings.compute * threads, tests=timings.tests)
     return Outcome(best, total, [timings])
 
 
@@ -96,22 +121,22 @@ def _failure(left: list[_Run]) -> Status | None:
 class _Run:
     """A right-hand side, and how far the recurrences of its iteration can be trusted."""
 
-    def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
-        self.gradients = Gradients(splitting, b, x0)
+    def __init__(self, x0: np.ndarray, iteration: Iteration) -> None:
+        self.iteration = iteration
         self.x, self.norm = x0, math.inf
         self._aim = self._began_at = math.inf
 
     @property
     def is_at_an_end(self) -> bool:
         """Whether the recurrences have got where they can, or have left the iterate."""
-        gradients = self.gradients
-        drifted = self.norm > DRIFTED * gradients.estimate
-        return drifted or gradients.estimate <= self._aim or gradients.exhausted
+        estimate = self.iteration.estimate
+        drifted = self.norm > DRIFTED * estimate
+        return drifted or estimate <= self._aim or self.iteration.exhausted
 
     @property
     def is_indefinite(self) -> bool:
         """Whether a direction of no curvature was found that is no rounding error."""
-        return self.gradients.indefinite and not self.is_at_an_end
+        return self.iteration.indefinite and not self.is_at_an_end
 
     @property
     def is_stuck(self) -> bool:
@@ -119,13 +144,13 @@ class _Run:
         return self.is_at_an_end and self.norm > 0.5 * self._began_at
 
     def measure(self) -> float:
-        self.x, self.norm = self.gradients.measured()
+        self.x, self.norm = self.iteration.measured()
         return self.norm
 
     def advance(self, target: float, until: int, deadline: float) -> None:
         """Iterate towards ``target``, anew from ``x`` where the recurrences are at an end."""
         if self.is_at_an_end:
-            self.gradients.restart(self.x)
+            self.iteration.restart(self.x)
             self._began_at = self.norm
             self._aim = max(MARGIN * target, DIGITS * self.norm)
-        self.gradients.run(self._aim, until, deadline)
+        self.iteration.run(self._aim, until, deadline)

@@ -104,10 +104,10 @@ class BandTriangles:
 
 @dataclass(frozen=True)
 class DenseTriangles:
-    """The same for a symmetric matrix in one dense block.
+    """The same for a matrix in one dense block.
 
     ``I + L = S K S`` with ``K`` the lower triangle of ``values`` and ``root = S^-1``; with omega 1,
-    ``K`` is that of ``A`` itself.
+    ``K`` is that of ``A`` itself. The upper triangle gives ``I + U``.
     """
 
     values: np.ndarray
@@ -124,8 +124,9 @@ class DenseTriangles:
     ) -> None:
         p *= beta
         p += r
-        # BLAS reads columns first, and so the transpose: an upper triangle.
-        np.multiply(self.root, blas.dtrsv(self.values.T, self.root * p), out=t)
+        # BLAS reads columns first, and so the transpose.
+        g = self.root * p
+        np.multiply(self.root, blas.dtrsv(self.values.T, g, lower=1, trans=1), out=t)
 
     def forward(
         self,

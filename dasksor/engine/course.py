@@ -27,6 +27,11 @@ class Limits:
     maxiter: int
     timeout: float | None
 
+    def after(self, sweeps: int, seconds: float) -> Limits:
+        """What is left of them."""
+        timeout = None if self.timeout is None else max(self.timeout - seconds, 1e-9)
+        return replace(self, maxiter=max(0, self.maxiter - sweeps), timeout=timeout)
+
 
 class Measurement(NamedTuple):
     """One verified residual: what `callback` receives and `Result.history` lists."""
