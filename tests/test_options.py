@@ -182,7 +182,7 @@ def test_an_option_is_refused_where_it_would_do_nothing(mode, meaningless):
 @pytest.mark.parametrize("sweep", ["backward", "symmetric"])
 @pytest.mark.parametrize("mode", ["auto", "sequential", "threads"])
 def test_gradients_in_this_process_have_an_order_of_their_own(mode, sweep):
-    with pytest.raises(ValueError, match=f"sweep='{sweep}' has no meaning where conjugate"):
+    with pytest.raises(ValueError, match=f"sweep='{sweep}' has no meaning where accelerated"):
         checked(mode=mode, accelerate="cg", sweep=sweep)
 
 
