@@ -224,7 +224,7 @@ def cut(progress, armed=[True]):
         threading.Timer(0.3, ctrl_c).start()
 
 if __name__ == "__main__":
-    A, b = problems.poisson((70, 70)), np.ones(4900)
+    A, b = problems.poisson((150, 150)), np.ones(22_500)
     options = {"omega": 1.0, "rtol": 1e-14, "callback": cut}
     mode = sys.argv[1]
     if mode == "threads":

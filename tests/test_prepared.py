@@ -112,7 +112,10 @@ def test_modes_of_this_process_fetch_a_matrix_that_is_elsewhere(kind):
         ({"omega": 2.0}, r"omega must lie in \(0, 2\)"),
         ({"accelerate": "cg", "sweep": "backward"}, "sweep='backward' has no meaning"),
         ({"mode": "threads", "accelerate": None}, "'threads' is for accelerated solves"),
-        ({"accelerate": None, "nullvector": np.ones(1200)}, "nullvector has no meaning for plain sweeps"),
+        (
+            {"accelerate": None, "nullvector": np.ones(1200)},
+            "nullvector has no meaning for plain sweeps",
+        ),
         ({"nullvector": np.ones(7)}, "nullvector has shape"),
     ],
     ids=str,
