@@ -46,7 +46,7 @@ class Block(NamedTuple):
         if np.abs(values).max(initial=0.0) <= 127 and (values == np.rint(values)).all():
             return np.int8
         with np.errstate(over="ignore"):
-        return np.float32 if (values == values.astype(np.float32)).all() else np.float64
+            return np.float32 if (values == values.astype(np.float32)).all() else np.float64
 
     @property
     def hangs_together(self) -> bool:
