@@ -19,7 +19,7 @@ from dasksor.accelerate.grids import Forecast, forecast
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
-from dasksor.analysis import row_facts
+from dasksor.analysis import RowFacts, row_facts
 from dasksor.choices import HERE, acceleration_here, available_cores, choose_mode, choose_omega
 from dasksor.engine import sequential
 from dasksor.engine.course import Course, Measurement
@@ -113,6 +113,10 @@ class Prepared:
         return prepare_rows(self.matrix, 0)
 
     @cached_property
+    def _facts(self) -> RowFacts:
+        return row_facts(self._rows, Partition((0, self._rows.size)))
+
+    @cached_property
     def _nblocks(self) -> int:
         if isinstance(self.matrix, np.ndarray):
             return 1
@@ -168,10 +172,9 @@ class Prepared:
         return course, partial(accelerated.run, partial(Bicgstab, self._ssor))
 
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
-        rows, method = self._rows, Method(0, request.directions)
-        facts = [row_facts(rows, Partition((0, system.n)))]
-        omega = choose_omega(request, system, facts, method)
-        driver = partial(sequential.run, rows, directions=request.directions)
+        method = Method(0, request.directions)
+        omega = choose_omega(request, system, [self._facts], method)
+        driver = partial(sequential.run, self._rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
 
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
