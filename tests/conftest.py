@@ -29,6 +29,17 @@ hypothesis.settings.register_profile("dasksor", deadline=None)
 hypothesis.settings.load_profile("dasksor")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Give each test process its own cache of kernels.
+
+    Of two processes that add signatures of one kernel at once, numba's index may name the code of
+    the other: it writes the two files one after the other and takes no lock.
+    """
+    folder = str(node.config.cache.mkdir(f"numba-{node.gateway.id}"))
+    node.gateway.remote_exec(f"import os; os.environ['NUMBA_CACHE_DIR'] = {folder!r}").waitclose()
+
+
 def _client(**options):
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", **options) as made,

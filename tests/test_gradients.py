@@ -129,7 +129,7 @@ GRIDS = {
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize(("nblocks", "members"), [(1, 1), (2, 1), (2, 2)])
-@pytest.mark.parametrize("steps", [0, 1, 2, 7])
+@pytest.mark.parametrize("steps", [1, 7])
 def test_deflated_iterates_equal_the_dense_reference(name, nblocks, members, steps):
     A, rng = GRIDS[name], np.random.default_rng(3)
     n = A.shape[0]
@@ -139,10 +139,9 @@ def test_deflated_iterates_equal_the_dense_reference(name, nblocks, members, ste
     kind = {"bands": BandTriangles, "rows": CsrTriangles}[name]
     assert all(isinstance(block.triangles, kind) for block in blocks)
     Z = indicators(splitting.deflation)
-    if steps:
-        x = iterates(splitting, b, x0, steps)[0]
-        expected = reference(A.toarray(), b, x0, 1.4, steps, splitting.partition.ranges, Z)
-        np.testing.assert_allclose(x, expected, rtol=1e-8, atol=1e-9)
+    x = iterates(splitting, b, x0, steps)[0]
+    expected = reference(A.toarray(), b, x0, 1.4, steps, splitting.partition.ranges, Z)
+    np.testing.assert_allclose(x, expected, rtol=1e-8, atol=1e-9)
 
 
 def with_stored(A, values, places):
