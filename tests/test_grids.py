@@ -122,11 +122,11 @@ def test_poisson_takes_no_more_than_is_expected(shape, blocks, rtol, trials):
     ("options", "limits"),
     [
         ({"omega": 1.25}, {}),
-        ({"nullvector": np.ones(1200)}, {}),
+        ({"nullspace": np.ones(1200)}, {}),
         ({}, {"rtol": 0.0, "atol": 1e-6}),
         ({}, {"rtol": 1.0, "atol": 1e-6}),
     ],
-    ids=["omega", "nullvector", "no rtol", "rtol 1"],
+    ids=["omega", "nullspace", "no rtol", "rtol 1"],
 )
 def test_there_is_no_trial_where_something_else_is_asked_for(options, limits, trials):
     A = problems.poisson((40, 30))

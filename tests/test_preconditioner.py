@@ -129,10 +129,10 @@ def test_no_coarse_space_where_it_does_not_pay(A):
     np.testing.assert_array_equal(M @ v, plain @ v)
 
 
-def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullvector():
+def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullspace():
     scale = np.exp(np.sin(np.arange(GRID.shape[0])))
     A = sp.csr_array(sp.diags_array(scale) @ GRID @ sp.diags_array(scale))
-    right = iterations(cg, A, preconditioner(A, nullvector=1.0 / scale))
+    right = iterations(cg, A, preconditioner(A, nullspace=1.0 / scale))
     assert right < 0.9 * iterations(cg, A, preconditioner(A))
 
 
@@ -143,7 +143,7 @@ def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullvector():
         (np.array([[0.0, 1.0], [1.0, 0.0]]), {}, "zero on the diagonal"),
         (np.ones((2, 3)), {}, "square"),
         (problems.poisson((5, 5), nblocks=2), {}, "in this process"),
-        (GRID, {"nullvector": np.ones(3)}, "nullvector has shape"),
+        (GRID, {"nullspace": np.ones(3)}, "nullspace has shape"),
     ],
 )
 def test_bad_input_is_refused(A, options, message):

@@ -36,13 +36,19 @@ class Level(NamedTuple):
 
 
 def levels_of(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
-    """Match rows ``first, ..., last - 1`` in pairs, the pairs in pairs, and so on."""
+    """Match rows ``first, ..., last - 1`` in pairs, the pairs in pairs, and so on.
+
+    Rows without couplings are in no aggregate: sweeps solve for them.
+    """
     levels: list[Level] = []
-    size = last - first
+    inside = coupled_rows(matrix)[first:last]
+    size = np.count_nonzero(inside)
     while size > FEWEST:
         arrays = (matrix.indptr, matrix.indices, matrix.data)
         pair, count = pairs(*arrays, first, last)
-        coupled = np.count_nonzero(np.diff(matrix.indptr[first : last + 1]) > 1)
+        if not levels:
+            pair, count = _without(~inside, pair, count)
+        coupled = np.count_nonzero(coupled_rows(matrix)[first:last])
         if size - count <= LEAST_PAIRED * coupled:
             break
         ptr, idx, val = contracted(*arrays, pair, count, first, last)
@@ -50,6 +56,38 @@ def levels_of(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
         first, last, size = 0, count, count
         levels.append(Level(pair, matrix))
     return levels
+
+
+def levels_of_nodes(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
+    """The same of nodes: rows that couple to the same ones, as displacements of one point do.
+
+    The strength between nodes is the Frobenius norm of what couples them, since signs say nothing.
+    """
+    block = sp.csr_array(matrix[first:last, first:last])
+    pattern = sp.csr_array((np.ones(block.nnz), block.indices, block.indptr), shape=block.shape)
+    marks = pattern @ np.random.default_rng(0).random(last - first)
+    _, lowest, node = np.unique(marks, return_index=True, return_inverse=True)
+    # In the order of their lowest rows.
+    node = np.argsort(np.argsort(lowest))[node]
+    members = sp.csr_array((np.ones(node.size), (node, np.arange(node.size))))
+    strength = sp.csr_array(members @ block.power(2) @ members.T)
+    strength.data = -np.sqrt(strength.data)
+    strength.setdiag(0.0)
+    strength.setdiag(-strength.sum(axis=1))
+    levels = levels_of(strength, 0, strength.shape[0])
+    return [level._replace(pair=level.pair[node]) for level in levels[:1]] + levels[1:]
+
+
+def coupled_rows(matrix: sp.csr_array) -> np.ndarray:
+    """Which rows have more than their diagonal entry."""
+    return np.diff(matrix.indptr) > 1
+
+
+def _without(left_out: np.ndarray, pair: np.ndarray, count: int) -> tuple[np.ndarray, int]:
+    """The pairs of the other rows, numbered anew; -1 for those left out."""
+    used = np.bincount(pair[~left_out], minlength=count) > 0
+    number = np.cumsum(used, dtype=np.int32) - 1
+    return np.where(left_out, -1, number[pair]).astype(np.int32), int(used.sum())
 
 
 def finest_within(levels: Sequence[Level], budget: float) -> int:
@@ -72,6 +110,7 @@ def finest_within(levels: Sequence[Level], budget: float) -> int:
 
 
 def groups_at(levels: Sequence[Level], number: int) -> np.ndarray:
-    """The aggregate of each row at level ``number``."""
+    """The aggregate of each row at level ``number``; -1 for rows that are in none."""
     maps = [level.pair for level in levels[: number + 1]]
-    return reduce(lambda coarse, fine: coarse[fine], reversed(maps))
+    group = reduce(lambda coarse, fine: coarse[fine], reversed(maps))
+    return np.where(levels[0].pair < 0, -1, group)
