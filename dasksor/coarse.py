@@ -64,9 +64,9 @@ def matched(matrix: sp.csr_array, matchings: int) -> tuple[np.ndarray, sp.csr_ar
 class Factors:
     """Factors of a symmetric positive semidefinite matrix, for consistent right-hand sides.
 
-    Of each part that is singular with a constant as its null vector, or a combination of the columns
-    of ``null``, one diagonal entry for each such vector is raised: the solution is then the one that
-    is zero there. What is singular in another way, and so not what was hoped for, is shifted.
+    Of each part that is singular with a constant, or combinations of the columns of ``null``, as
+    its null vectors, one diagonal entry for each of them is raised: the solution is then the one
+    that is zero there. What is singular in another way, and so not what was hoped for, is shifted.
     """
 
     def __init__(self, matrix: sp.csr_array, null: np.ndarray | None = None) -> None:

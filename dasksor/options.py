@@ -178,7 +178,7 @@ def _is_whole(value: Any) -> bool:
 
 def checked_nullspace(nullspace: Any, n: int) -> np.ndarray:
     """Near-null vectors of shape (n,) or (n, k) as (1, n) or (k, n)."""
-    vectors = as_vectors(np.asarray(nullspace), n, "nullspace")
+    vectors = np.asarray(as_vectors(np.asarray(nullspace), n, "nullspace"))
     if len(vectors) > n or not vectors.any(axis=1).all():
         raise ValueError(
             f"nullspace must have at most {n} columns, none of them zero, "

@@ -1,6 +1,7 @@
 """``dasksor.prepare``: a matrix made ready once, and solves in this process by mode."""
 
 import threading
+from functools import partial
 
 import dask
 import dask.array as da
@@ -123,6 +124,34 @@ def test_modes_of_this_process_fetch_a_matrix_that_is_elsewhere(kind):
 def test_bad_options_are_refused_at_the_door(bad, message):
     with pytest.raises(ValueError, match=message):
         dasksor.prepare(GRID, **bad)
+
+
+@pytest.mark.parametrize(
+    ("A", "options", "message"),
+    [
+        (GRID, {"accelerate": None}, "nullspace has no meaning for plain sweeps"),
+        (GRID, {"mode": "sequential"}, "nullspace has no meaning for plain sweeps"),
+        (GRID.toarray(), {}, "no meaning for a dense matrix"),
+        (-GRID, {}, "needs a matrix with a positive diagonal, got -4 at row 0"),
+    ],
+    ids=["plain", "sequential", "dense", "negative"],
+)
+@pytest.mark.parametrize("solve", [dasksor.prepare, partial(dasksor.solve, b=NOISE)])
+def test_near_null_vectors_are_refused_where_nothing_would_be_made_of_them(
+    A, options, message, solve
+):
+    with pytest.raises(ValueError, match=message):
+        solve(A, nullspace=np.ones(1200), **options)
+
+
+def test_near_null_vectors_keep_a_solve_in_this_process():
+    A = problems.poisson((40, 30), nblocks=2)
+    with pytest.raises(ValueError, match="nullspace needs a matrix in this process"):
+        dasksor.solve(A, NOISE, nullspace=np.ones(1200))
+    with dask.config.set({"dasksor.sequential-below": 0}):
+        result = dasksor.solve(GRID, NOISE, nullspace=np.ones(1200))
+    assert result.success
+    assert result.mode in ("sequential", "threads")
 
 
 def test_bad_right_hand_sides_are_refused():

@@ -20,6 +20,9 @@ QUICK = 4_000
 # From one level to the next fill grows unevenly; over so many it says more.
 SPAN = 3
 LEAST_GROWTH = 1.5
+# Factors that grow by no higher power of the unknowns, as those of power grids and other graphs that
+# are nearly trees, stay cheap down to the finest level, and may have so many times the entries.
+NEARLY_LINEAR, LOOSER = 1.2, 12.0
 # Matchings that join fewer of the rows that are coupled to others have come to an end.
 LEAST_PAIRED = 0.2
 
@@ -93,7 +96,8 @@ def _without(left_out: np.ndarray, pair: np.ndarray, count: int) -> tuple[np.nda
 def finest_within(levels: Sequence[Level], budget: float) -> int:
     """The number of the finest level whose factors have at most ``budget`` entries, or -1.
 
-    Two levels are factorised; from one to the next of the others the entries grow alike.
+    Two levels are factorised; from one to the next of the others the entries grow alike. Where they
+    grow hardly faster than the unknowns, `LOOSER` times the ``budget`` is allowed.
     """
     if not levels:
         return -1
@@ -104,6 +108,8 @@ def finest_within(levels: Sequence[Level], budget: float) -> int:
     if coarser > known:
         ratio = fill / Factors(levels[coarser].matrix).nnz
         growth = max(growth, ratio ** (1.0 / (coarser - known)))
+        if ratio <= (levels[known].size / levels[coarser].size) ** NEARLY_LINEAR:
+            budget *= LOOSER
     finer = math.floor(math.log(budget / fill) / math.log(growth))
     number = max(0, known - finer)
     return number if number <= last else -1

@@ -87,9 +87,8 @@ def prepare_splitting(
 ) -> Splitting:
     """Split ``matrix``, symmetric with a positive diagonal, into blocks for a team.
 
-    ``deflated`` asks for a coarse space, cut from the rows of ``nullspace``, which are nearly in the
-    null space of ``A``; a constant by default. A dense matrix is one block for one member, and has
-    none.
+    ``deflated`` asks for a coarse space, cut from the rows of ``nullspace``, nearly in the null
+    space of ``A``; a constant by default. A dense matrix is one block for one member, and has none.
     """
     n = matrix.shape[0]
     if isinstance(matrix, np.ndarray):

@@ -102,8 +102,8 @@ def prepare_ssor(
     """Split a matrix, canonical and without a zero on its diagonal.
 
     ``symmetric`` says that it is so, and its diagonal positive. The coarse space is left out where
-    it does not pay: of dense matrices and, unless a ``nullspace`` of shape (k, n) is given, of those
-    dominated by their diagonal.
+    it does not pay: of dense matrices and, unless a ``nullspace`` of shape (k, n) is given, of
+    those dominated by their diagonal.
     """
     n = matrix.shape[0]
     diagonal = matrix.diagonal().astype(np.float64)
