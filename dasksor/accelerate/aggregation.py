@@ -20,9 +20,10 @@ QUICK = 4_000
 # From one level to the next fill grows unevenly; over so many it says more.
 SPAN = 3
 LEAST_GROWTH = 1.5
-# Factors that grow by no higher power of the unknowns, as those of power grids and other graphs that
-# are nearly trees, stay cheap down to the finest level, and may have so many times the entries.
-NEARLY_LINEAR, LOOSER = 1.2, 12.0
+# Graphs in which many have one neighbour only, and so join a pair, are nearly trees, as power grids
+# are: if factors grow by no higher power of the unknowns than this, they stay cheap down to the
+# finest level, where iterations are few, and may have so many times the entries.
+JOINED, NEARLY_LINEAR, LOOSER = 2.2, 1.2, 12.0
 # Matchings that join fewer of the rows that are coupled to others have come to an end.
 LEAST_PAIRED = 0.2
 
@@ -62,13 +63,15 @@ def levels_of(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
 
 
 def levels_of_nodes(matrix: sp.csr_array, first: int, last: int) -> list[Level]:
-    """The same of nodes: rows that couple to the same ones, as displacements of one point do.
+    """The same of nodes: rows that store the same columns, as displacements of one point do.
 
     The strength between nodes is the Frobenius norm of what couples them, since signs say nothing.
     """
     block = sp.csr_array(matrix[first:last, first:last])
-    pattern = sp.csr_array((np.ones(block.nnz), block.indices, block.indptr), shape=block.shape)
-    marks = pattern @ np.random.default_rng(0).random(last - first)
+    # Sums of random integers, whatever wraps around, tell patterns apart.
+    ones = np.ones(block.nnz, np.uint64)
+    pattern = sp.csr_array((ones, block.indices, block.indptr), shape=block.shape)
+    marks = pattern @ np.random.default_rng(0).integers(2**63, size=last - first, dtype=np.uint64)
     _, lowest, node = np.unique(marks, return_index=True, return_inverse=True)
     # In the order of their lowest rows.
     node = np.argsort(np.argsort(lowest))[node]
@@ -96,8 +99,8 @@ def _without(left_out: np.ndarray, pair: np.ndarray, count: int) -> tuple[np.nda
 def finest_within(levels: Sequence[Level], budget: float) -> int:
     """The number of the finest level whose factors have at most ``budget`` entries, or -1.
 
-    Two levels are factorised; from one to the next of the others the entries grow alike. Where they
-    grow hardly faster than the unknowns, `LOOSER` times the ``budget`` is allowed.
+    Two levels are factorised; from one to the next of the others the entries grow alike. Of a graph
+    that is nearly a tree `LOOSER` times the ``budget`` is allowed.
     """
     if not levels:
         return -1
@@ -108,7 +111,8 @@ def finest_within(levels: Sequence[Level], budget: float) -> int:
     if coarser > known:
         ratio = fill / Factors(levels[coarser].matrix).nnz
         growth = max(growth, ratio ** (1.0 / (coarser - known)))
-        if ratio <= (levels[known].size / levels[coarser].size) ** NEARLY_LINEAR:
+        is_linear = ratio <= (levels[known].size / levels[coarser].size) ** NEARLY_LINEAR
+        if is_linear and np.count_nonzero(levels[0].pair >= 0) > JOINED * levels[0].size:
             budget *= LOOSER
     finer = math.floor(math.log(budget / fill) / math.log(growth))
     number = max(0, known - finer)

@@ -17,8 +17,8 @@ def elasticity(
 
     Square bilinear elements, Young's modulus and thickness 1. The sheet is held at ``x = 0``, whose
     points are left out, unless it is `free`. Unknowns are the displacements of the others along
-    ``x`` and ``y``, in turn, row after row. Source: Bathe, *Finite Element Procedures*, section 5.3,
-    1996.
+    ``x`` and ``y``, in turn, row after row. Source: Bathe, *Finite Element Procedures*, 1996,
+    section 5.3.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def elasticity(
     j = np.tile(element, 8).ravel()
     values = np.tile(_stiffness(poisson_ratio).ravel(), len(element))
     A = csr_array(coo_array((values, (i, j)), shape=(2 * point.size, 2 * point.size)))
-    # Symmetric to the last bit, whatever the order of the sums.
-    A = csr_array((A + A.T) / 2.0)
+    # Symmetric to the last bit, whatever the order of the sums; zeros stay stored, so that both
+    # displacements of a point couple to the same others.
+    A.data = (A.data + csr_array(A.T).data) / 2.0
     y, x = np.divmod(point.ravel(), columns)
     modes = np.zeros((2 * point.size, 3))
     modes[0::2, 0] = modes[1::2, 1] = 1.0
