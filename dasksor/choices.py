@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import scipy.sparse as sp
 
 from dasksor import config
 from dasksor import omega as relaxation
@@ -91,6 +92,33 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     if suitable:
         return "cg"
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
+
+
+def check_nullspace(options: Options, system: LinearSystem, accelerate: str | None) -> None:
+    """Refuse near-null vectors where no coarse space would be made of them."""
+    if options.nullspace is None:
+        return
+    if not system.is_local:
+        raise ValueError(
+            "nullspace needs a matrix in this process: use mode='threads', or leave it out"
+        )
+    if accelerate is None:
+        raise ValueError("nullspace has no meaning for plain sweeps: leave it out")
+    check_coarse_space(system.matrix)  # type: ignore[arg-type]
+
+
+def check_coarse_space(matrix: np.ndarray | sp.csr_array) -> None:
+    """Refuse near-null vectors for a matrix that has no coarse space."""
+    if isinstance(matrix, np.ndarray):
+        raise ValueError(
+            "nullspace has no meaning for a dense matrix, which has no coarse space: leave it out"
+        )
+    if not (matrix.diagonal() > 0.0).all():
+        row = int(np.argmax(matrix.diagonal() <= 0.0))
+        raise ValueError(
+            f"nullspace needs a matrix with a positive diagonal, got {matrix.diagonal()[row]:g} "
+            f"at row {row}: leave it out"
+        )
 
 
 def choose_blocks(system: LinearSystem, mode: str, nthreads: int, *, waits: bool = True) -> int:

@@ -64,15 +64,16 @@ def matched(matrix: sp.csr_array, matchings: int) -> tuple[np.ndarray, sp.csr_ar
 class Factors:
     """Factors of a symmetric positive semidefinite matrix, for consistent right-hand sides.
 
-    Of each part that is singular with the constants as its null vector one diagonal entry is
-    raised: the solution is then the one that is zero there. What is singular in another way, and
-    so not what was hoped for, is shifted.
+    Of each part that is singular with a constant, or combinations of the columns of ``null``, as
+    its null vectors, one diagonal entry for each of them is raised: the solution is then the one
+    that is zero there. What is singular in another way, and so not what was hoped for, is shifted.
     """
 
-    def __init__(self, matrix: sp.csr_array) -> None:
+    def __init__(self, matrix: sp.csr_array, null: np.ndarray | None = None) -> None:
         # Minimum degree goes astray among the ties of a regular numbering: 20 times the fill.
         self._order = np.random.default_rng(0).permutation(matrix.shape[0])
-        raised = sp.csc_array(matrix + sp.diags_array(_raised(matrix)))
+        null = np.ones((matrix.shape[0], 1)) if null is None else null
+        raised = sp.csc_array(matrix + sp.diags_array(_raised(matrix, null)))
         shuffled = raised[self._order][:, self._order]
         try:
             self._factors = _symmetric_factors(shuffled)
@@ -101,16 +102,31 @@ def _symmetric_factors(matrix: sp.csc_array) -> SuperLU:
     )
 
 
-def _raised(matrix: sp.csr_array) -> np.ndarray:
+def _raised(matrix: sp.csr_array, null: np.ndarray) -> np.ndarray:
     """What is added to the diagonal, so that no part is singular."""
-    _, part = connected_components(matrix, directed=False)
-    diagonal = matrix.diagonal()
-    weight = np.bincount(part, np.abs(diagonal))
-    rest = np.abs(np.bincount(part, matrix.sum(axis=1)))
-    _, lowest = np.unique(part, return_index=True)
-    pinned = lowest[rest <= 1e-12 * weight]
+    parts, part = connected_components(matrix, directed=False)
+    diagonal, image = matrix.diagonal(), matrix @ null
+    pairs_of_columns = np.stack(
+        [np.bincount(part, v * w, minlength=parts) for v in null.T for w in image.T], axis=1
+    )
+    energy = pairs_of_columns.reshape(parts, null.shape[1], null.shape[1])
+    weight = np.bincount(part, np.abs(diagonal) * np.square(null).sum(axis=1))
+    energies, turned = np.linalg.eigh(energy)
+    # Of each part the combinations without energy are its null vectors, the others do not count.
+    vectors = np.einsum("ij,ijk->ik", null, turned[part])
+    vectors *= (np.abs(energies) <= 1e-12 * weight[:, None])[part]
     raised = np.zeros(diagonal.size)
-    raised[pinned] = np.where(diagonal[pinned] == 0.0, 1.0, diagonal[pinned])
+    least = 1e-6 * np.abs(null).max()
+    for k in range(null.shape[1]):
+        # The largest entry of a vector is to be zero, and leaves the other vectors.
+        order = np.lexsort((-np.abs(vectors[:, k]), part))
+        pivots = order[np.searchsorted(part[order], np.arange(parts))]
+        found = np.abs(vectors[pivots, k]) > least
+        pinned = pivots[found]
+        raised[pinned] = np.where(diagonal[pinned] == 0.0, 1.0, diagonal[pinned])
+        share = np.zeros_like(vectors[pivots])
+        share[found] = vectors[pinned] / vectors[pinned, k, None]
+        vectors -= vectors[:, [k]] * share[part]
     return raised
 
 

@@ -15,6 +15,7 @@ from distributed import Client
 
 from dasksor.engine.course import Limits, Measurement
 from dasksor.rows import BACKWARD, FORWARD
+from dasksor.system import as_vectors
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "threads", "sync", "async")
@@ -35,6 +36,7 @@ MEANING = {
     "accelerate": (AUTO, "sequential", "threads", "async"),
     "checkpoint": ("async",),
     "client": (AUTO, "sync", "async"),
+    "nullspace": (AUTO, "sequential", "threads"),
 }
 
 
@@ -54,6 +56,7 @@ class Options:
     checkpoint_every: float
     client: Client | None
     callback: Callable[[Measurement], object] | None
+    nullspace: np.ndarray | None = None
 
     @property
     def waits(self) -> bool:
@@ -87,6 +90,7 @@ class Options:
         checkpoint_every: float = 60.0,
         client: Client | None = None,
         callback: Callable[[Measurement], object] | None = None,
+        nullspace: Any = None,
     ) -> Options:
         """Check the options of a solve with ``n`` unknowns.
 
@@ -117,8 +121,11 @@ class Options:
             mailbox=mailbox != AUTO,
             checkpoint=checkpoint is not None,
             client=client is not None,
+            nullspace=nullspace is not None,
         )
         _check_acceleration(mode, accelerate, sweep)
+        if client is not None and nullspace is not None:
+            raise ValueError("nullspace is for this process, without a client: leave one out")
         if accelerate in KRYLOV:
             mode = "sequential"
         if not _is_number(checkpoint_every) or checkpoint_every < 0:
@@ -134,6 +141,7 @@ class Options:
         return cls(
             limits, mode, omega, DIRECTIONS[sweep], blocks, staleness, accelerate, mailbox,
             folder, float(checkpoint_every), client, callback,
+            None if nullspace is None else checked_nullspace(nullspace, n),
         )  # fmt: skip
 
 
@@ -166,6 +174,17 @@ def _is_number(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return _is_number(value) and int(value) == value
+
+
+def checked_nullspace(nullspace: Any, n: int) -> np.ndarray:
+    """Near-null vectors of shape (n,) or (n, k) as (1, n) or (k, n)."""
+    vectors = np.asarray(as_vectors(np.asarray(nullspace), n, "nullspace"))
+    if len(vectors) > n or not vectors.any(axis=1).all():
+        raise ValueError(
+            f"nullspace must have at most {n} columns, none of them zero, "
+            f"got {len(vectors)}: leave out what is zero"
+        )
+    return vectors
 
 
 def check_omega(omega: Any) -> None:

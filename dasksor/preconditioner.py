@@ -8,19 +8,21 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
-from dasksor.options import AUTO, check_omega
-from dasksor.system import LinearSystem, as_matrix, as_vectors
+from dasksor.analysis import suits_gradients
+from dasksor.choices import check_coarse_space
+from dasksor.options import AUTO, check_omega, checked_nullspace
+from dasksor.system import LinearSystem, as_matrix
 
 
 def preconditioner(
-    A: Any, omega: float | str = AUTO, nullvector: Any = None, *, coarse: bool = True
+    A: Any, omega: float | str = AUTO, nullspace: Any = None, *, coarse: bool = True
 ) -> LinearOperator:
     """SSOR as a preconditioner, ready for ``scipy.sparse.linalg.cg(A, b, M=...)`` and its kin.
 
     One forward and one backward sweep from zero apply ``M^-1``,
     ``M = (D / omega + L) (D (2 / omega - 1))^-1 (D / omega + U)``, with ``D``, ``L`` and ``U`` the
-    diagonal of ``A`` and what is strictly below and above it. With a coarse space ``Z``, piecewise
-    constant over small aggregates, ``Q = Z (Z'A Z)^-1 Z'``, the operator is
+    diagonal of ``A`` and what is strictly below and above it. With a coarse space ``Z``, pieces of
+    near-null vectors on small aggregates, ``Q = Z (Z'A Z)^-1 Z'``, the operator is
     ``(I - Q A) M^-1 (I - A Q) + Q``. Both are symmetric positive definite if ``A`` is.
 
     Parameters
@@ -30,12 +32,11 @@ def preconditioner(
     omega : float or "auto"
         Relaxation factor in (0, 2). ``"auto"`` is 1.25 for a symmetric ``A`` with a positive
         diagonal, else 1.
-    nullvector : array_like, shape (n,), optional
-        Nearly in the null space of ``A``, without zeros: pieces of it make the coarse space.
-        Constant by default.
+    nullspace : array_like, shape (n,) or (n, k), optional
+        Vectors nearly in the null space of ``A``, as for `dasksor.solve`; a constant by default.
     coarse : bool
         Whether to use a coarse space where one is likely to pay: ``A`` is sparse with a positive
-        diagonal, but not well dominated by it.
+        diagonal and, unless a `nullspace` is given, not well dominated by it.
 
     Returns
     -------
@@ -53,10 +54,14 @@ def preconditioner(
         raise ValueError(f"preconditioner needs a matrix in this process, got {type(A).__name__}")
     if omega != AUTO:
         check_omega(omega)
-    if nullvector is not None:
-        nullvector = as_vectors(nullvector, n, "nullvector")[0]
+    if nullspace is not None:
+        nullspace = checked_nullspace(nullspace, n)
+        check_coarse_space(matrix)  # type: ignore[arg-type]
+        if not coarse:
+            raise ValueError("nullspace has no meaning with coarse=False: leave one of them out")
     wanted = None if omega == AUTO else float(omega)
-    return _Operator(prepare_ssor(matrix, wanted, nullvector, coarse=coarse))  # type: ignore[arg-type]
+    symmetric = suits_gradients(matrix)  # type: ignore[arg-type]
+    return _Operator(prepare_ssor(matrix, wanted, nullspace, symmetric=symmetric, coarse=coarse))  # type: ignore[arg-type]
 
 
 class _Operator(LinearOperator):

@@ -19,8 +19,15 @@ from dasksor.accelerate.grids import Forecast, forecast
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
-from dasksor.analysis import RowFacts, row_facts
-from dasksor.choices import HERE, acceleration_here, available_cores, choose_mode, choose_omega
+from dasksor.analysis import RowFacts, row_facts, suits_gradients
+from dasksor.choices import (
+    HERE,
+    acceleration_here,
+    available_cores,
+    check_nullspace,
+    choose_mode,
+    choose_omega,
+)
 from dasksor.engine import sequential
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
@@ -32,9 +39,9 @@ from dasksor.partition import Partition
 from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
 from dasksor.status import Status
-from dasksor.system import LinearSystem, as_matrix, as_vectors
+from dasksor.system import LinearSystem, as_matrix
 
-Driver = Callable[[np.ndarray, np.ndarray, Course], Outcome]
+Driver = Callable[..., Outcome]
 # With a coarse space the iterations hardly depend on omega, between 1 and 1.5.
 OMEGA = 1.25
 
@@ -56,7 +63,6 @@ class Prepared:
     reason: str
     accelerate: str | None
     _options: Options
-    _nullvector: np.ndarray | None = None
 
     def solve(
         self,
@@ -130,7 +136,7 @@ class Prepared:
     @cached_property
     def _forecast(self) -> Forecast | None:
         """What is expected without a coarse space, where that is worth a trial."""
-        if self._options.omega != AUTO or self._nullvector is not None:
+        if self._options.omega != AUTO or self._options.nullspace is not None:
             return None
         return forecast(self.matrix, self._nblocks)
 
@@ -150,14 +156,16 @@ class Prepared:
             best if wanted == AUTO else float(wanted),
             self._team,
             self._nblocks,
-            nullvector=self._nullvector,
+            nullspace=self._options.nullspace,
         )
 
     @cached_property
     def _ssor(self) -> Ssor:
         wanted = self._options.omega
         omega = None if wanted == AUTO else float(wanted)
-        return prepare_ssor(self.matrix, omega, self._nullvector)
+        # Mode "auto" has come here since the matrix does not suit conjugate gradients.
+        symmetric = self._options.accelerate != AUTO and suits_gradients(self.matrix)
+        return prepare_ssor(self.matrix, omega, self._options.nullspace, symmetric=symmetric)
 
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
@@ -196,11 +204,18 @@ class Prepared:
         patience = expected.patience(rtol)
 
         def drive(rhs: np.ndarray, start: np.ndarray, course: Course) -> Outcome:
+            began = time.perf_counter()
             outcome = driver(splitting, patience)(rhs, start, course)
             if course.status is not None:
                 return outcome
+            try:
+                goes_on = driver(self._deflated)
+            except KeyboardInterrupt:
+                course.status = Status.STOPPED
+                return outcome
             course.relaxation.omega = self._deflated.omega
-            return outcome.followed_by(driver(self._deflated)(rhs, outcome.x, course))
+            # The seconds of the set-up count.
+            return outcome.followed_by(goes_on(rhs, outcome.x, course, began=began))
 
         return course, drive
 
@@ -213,7 +228,7 @@ def prepare(
     sweep: str = "forward",
     accelerate: str | None = AUTO,
     blocks: int | None = None,
-    nullvector: Any = None,
+    nullspace: Any = None,
 ) -> Prepared:
     """Make a matrix ready, once, for solves in this process with any number of right-hand sides.
 
@@ -222,11 +237,8 @@ def prepare(
     A : ndarray, scipy sparse array or matrix
         As for `dasksor.solve`.
     mode : {"auto", "sequential", "threads"}
-    omega, sweep, accelerate, blocks
+    omega, sweep, accelerate, blocks, nullspace
         As for `dasksor.solve`.
-    nullvector : array_like, shape (n,), optional
-        Nearly in the null space of ``A``, without zeros: pieces of it make the coarse space of
-        accelerated solves. Constant by default.
 
     Returns
     -------
@@ -246,14 +258,12 @@ def prepare(
             f"prepare needs a matrix in this process, got {type(A).__name__}: use dasksor.solve"
         )
     options = Options.checked(
-        system.n, mode=mode, omega=omega, sweep=sweep, accelerate=accelerate, blocks=blocks
-    )
+        system.n, mode=mode, omega=omega, sweep=sweep, accelerate=accelerate, blocks=blocks,
+        nullspace=nullspace,
+    )  # fmt: skip
     accelerate = acceleration_here(options, system)
-    if nullvector is not None:
-        if accelerate is None:
-            raise ValueError("nullvector has no meaning for plain sweeps: leave it out")
-        nullvector = as_vectors(nullvector, system.n, "nullvector")[0]
+    check_nullspace(options, system, accelerate)
     mode, reason = choose_mode(options.mode, system, has_client=False, accelerate=accelerate)
     if mode == "async":
         mode, reason = "sequential", "in this process"
-    return Prepared(matrix, mode, reason, accelerate, options, nullvector)
+    return Prepared(matrix, mode, reason, accelerate, options)

@@ -14,6 +14,7 @@ from distributed import Client
 
 from dasksor.choices import (
     acceleration_here,
+    check_nullspace,
     choose_blocks,
     choose_method,
     choose_mode,
@@ -58,6 +59,7 @@ def solve(
     blocks: int | None = None,
     staleness: int | str | None = AUTO,
     accelerate: str | None = AUTO,
+    nullspace: Any = None,
     mailbox: str = AUTO,
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: float = 60.0,
@@ -114,6 +116,10 @@ def solve(
         None; in this process and mode "auto" "bicgstab" for other matrices, unless well dominated
         by their diagonal, and plain sweeps go on where it fails; with `staleness` None "gcr" for
         other matrices with a positive diagonal, unless well dominated by it.
+    nullspace : array_like, shape (n,) or (n, k), optional
+        For accelerated solves of sparse matrices in this process, where mode "auto" then stays: k
+        vectors that ``A`` takes nearly to zero, as the rigid body modes of an elastic body. Pieces
+        of them make the coarse space; of a constant by default.
     mailbox : {"auto", "memory", "shared", "direct", "variables"}
         For mode "async": what carries slices between threads: the memory of one process, memory
         shared by processes of one machine, messages from worker to worker, or the scheduler's
@@ -164,6 +170,7 @@ def solve(
         blocks=blocks,
         staleness=staleness,
         accelerate=accelerate,
+        nullspace=nullspace,
         mailbox=mailbox,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
@@ -174,6 +181,8 @@ def solve(
     if request.mode in ("sequential", "threads"):
         system = system.gathered()
     accelerate = acceleration_here(request, system)
+    check_nullspace(request, system, accelerate)
+    has_client &= request.nullspace is None
     mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
         ready = Prepared(system.matrix, mode, reason, accelerate, request)

@@ -24,7 +24,8 @@ from dasksor.coarse import Factors
 
 
 def indicators(group, count):
-    return sp.csr_array((np.ones(group.size), (np.arange(group.size), group)), (group.size, count))
+    inside = np.flatnonzero(group >= 0)
+    return sp.csr_array((np.ones(inside.size), (inside, group[inside])), (group.size, count))
 
 
 def assert_galerkin(A, levels, first, last):
@@ -32,7 +33,7 @@ def assert_galerkin(A, levels, first, last):
     for number, level in enumerate(levels):
         group = groups_at(levels, number)
         assert group.shape == (last - first,)
-        np.testing.assert_array_equal(np.unique(group), np.arange(level.size))
+        np.testing.assert_array_equal(np.unique(group[group >= 0]), np.arange(level.size))
         Z = indicators(group, level.size)
         found, expected = level.matrix.toarray(), (Z.T @ block @ Z).toarray()
         np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
@@ -117,6 +118,29 @@ def test_predictions_are_near_the_factors_of_fine_levels(shape):
     levels = levels_of(problems.poisson(shape), 0, math.prod(shape))
     for number, level in enumerate(levels[:4]):
         assert abs(finest_within(levels, Factors(level.matrix).nnz) - number) <= 1
+
+
+def test_graphs_that_are_nearly_trees_have_finer_aggregates():
+    A = problems.power_grid("case2383wp", absolute=True)
+    levels = levels_of(A, 0, A.shape[0])
+    budget = 0.3 * A.nnz
+    assert Factors(levels[1].matrix).nnz > budget
+    assert finest_within(levels, budget) == 0
+    # As nearly linear, but without leaves: pairs are pairs.
+    strip = problems.poisson((1250, 80))
+    levels = levels_of(strip, 0, strip.shape[0])
+    assert Factors(levels[finest_within(levels, 0.3 * strip.nnz)].matrix).nnz < 0.5 * strip.nnz
+
+
+def test_rows_without_couplings_are_in_no_aggregate():
+    A = problems.poisson((20, 20))
+    mixed = sp.csr_array(sp.block_diag([2.0 * sp.eye_array(300), A, sp.eye_array(7)]))
+    alone, levels = levels_of(A, 0, 400), levels_of(mixed, 0, 707)
+    assert [level.size for level in levels] == [level.size for level in alone]
+    for number in range(len(levels)):
+        group = groups_at(levels, number)
+        np.testing.assert_array_equal(group[300:700], groups_at(alone, number))
+        assert (np.delete(group, np.arange(300, 700)) == -1).all()
 
 
 def test_large_factors_are_predicted_without_making_them(monkeypatch):

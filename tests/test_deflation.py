@@ -33,8 +33,7 @@ class Written:
     def __init__(self, A, splitting):
         self.deflation = deflation = splitting.deflation
         n, m = A.shape[0], deflation.count
-        self.Z = np.zeros((n, m))
-        self.Z[np.arange(n), deflation.group] = deflation.weight
+        self.Z = np.array([deflation.basis.prolonged(c) for c in np.eye(m)]).T
         self.W = sum(written(image, (n, m)) for image in deflation.images)
         scale = sp.diags_array(splitting.scale)
         self.B = sp.csr_array(scale @ A @ scale)
@@ -45,7 +44,7 @@ def made(seed, nblocks, threads, scaled=True):
     rng = np.random.default_rng(seed)
     A, nearly_null = random_grid(rng, nblocks, scaled)
     team = Team(min(threads, nblocks))
-    splitting = prepare_splitting(A, 1.3, team, nblocks, nullvector=nearly_null)
+    splitting = prepare_splitting(A, 1.3, team, nblocks, nullspace=nearly_null[None])
     return rng, A, splitting
 
 
@@ -59,8 +58,8 @@ def test_everything_equals_its_dense_form(seed, nblocks, threads, scaled):
     dense = Written(A, splitting)
     deflation, Z, E = dense.deflation, dense.Z, dense.E
     v, c = rng.standard_normal(A.shape[0]), rng.standard_normal(deflation.count)
-    np.testing.assert_allclose(deflation.restricted(v), Z.T @ v, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(deflation.prolonged(c), Z @ c)
+    np.testing.assert_allclose(deflation.basis.restricted(v), Z.T @ v, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(deflation.basis.prolonged(c), Z @ c)
     W = splitting.scale[:, None] * (A @ Z)
     np.testing.assert_allclose(dense.W, W, atol=1e-12 * np.abs(W).max())
     sums = rng.standard_normal((2, deflation.count))
@@ -88,7 +87,7 @@ def test_the_deflated_operator_annihilates_the_coarse_space(seed, nblocks, threa
 @given(*members)
 def test_aggregates_do_not_cross_blocks(seed, nblocks, threads, scaled):
     _, A, splitting = made(seed, nblocks, threads, scaled)
-    group, cuts = splitting.deflation.group, splitting.partition.ranges
+    group, cuts = splitting.deflation.basis.group, splitting.partition.ranges
     assert group.shape == (A.shape[0],)
     own = [set(group[first:last].tolist()) for first, last in cuts]
     assert len(own) == nblocks

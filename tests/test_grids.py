@@ -3,6 +3,7 @@
 import itertools
 import math
 from functools import partial
+from time import perf_counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,11 +123,11 @@ def test_poisson_takes_no_more_than_is_expected(shape, blocks, rtol, trials):
     ("options", "limits"),
     [
         ({"omega": 1.25}, {}),
-        ({"nullvector": np.ones(1200)}, {}),
+        ({"nullspace": np.ones(1200)}, {}),
         ({}, {"rtol": 0.0, "atol": 1e-6}),
         ({}, {"rtol": 1.0, "atol": 1e-6}),
     ],
-    ids=["omega", "nullvector", "no rtol", "rtol 1"],
+    ids=["omega", "nullspace", "no rtol", "rtol 1"],
 )
 def test_there_is_no_trial_where_something_else_is_asked_for(options, limits, trials):
     A = problems.poisson((40, 30))
@@ -241,9 +242,9 @@ def test_iterations_are_limited_on_both_sides(more, blocks, trials):
 def clock(monkeypatch):
     """A clock that goes on by a second whenever it is looked at: once for each iteration."""
     ticks = map(float, itertools.count())
-    for module in ("run", "gradients"):
+    for module in ("accelerate.run", "accelerate.gradients", "prepared"):
         fake = SimpleNamespace(perf_counter=lambda: next(ticks))
-        monkeypatch.setattr(f"dasksor.accelerate.{module}.time", fake)
+        monkeypatch.setattr(f"dasksor.{module}.time", fake)
 
 
 @pytest.mark.usefixtures("clock")
@@ -307,6 +308,43 @@ def test_an_interrupt_on_either_side_returns_the_best_vector(
     monkeypatch.setattr(Gradients, "run", interrupted)
     result = ready_for(FLOW, blocks).solve(side(FLOW), rtol=1e-11)
     assert (result.status, trials) == (Status.STOPPED, [False, True][: 1 + deflated])
+    assert_honest(result, FLOW, side(FLOW))
+
+
+@blocks_1_or_2
+def test_an_interrupt_while_the_coarse_space_is_made_returns_the_best_vector(blocks, monkeypatch):
+    make = prepared.prepare_splitting
+
+    def interrupted(*args, **options):
+        if options.get("deflated", True):
+            raise KeyboardInterrupt
+        return make(*args, **options)
+
+    monkeypatch.setattr(prepared, "prepare_splitting", interrupted)
+    ready = ready_for(FLOW, blocks)
+    result = ready.solve(side(FLOW), rtol=1e-8)
+    assert (result.status, result.history[-1].sweeps) == (Status.STOPPED, PATIENCE[blocks])
+    assert_honest(result, FLOW, side(FLOW))
+    monkeypatch.setattr(prepared, "prepare_splitting", make)
+    assert ready.solve(side(FLOW), rtol=1e-8).success
+
+
+@blocks_1_or_2
+def test_seconds_of_making_the_coarse_space_count(blocks, monkeypatch):
+    make = prepared.prepare_splitting
+
+    def slow(*args, **options):
+        made = make(*args, **options)
+        if made.deflation is not None:
+            # An hour passes.
+            hours = SimpleNamespace(perf_counter=lambda: perf_counter() + 3600.0)
+            monkeypatch.setattr("dasksor.accelerate.run.time", hours)
+        return made
+
+    monkeypatch.setattr(prepared, "prepare_splitting", slow)
+    result = ready_for(FLOW, blocks).solve(side(FLOW), rtol=1e-8, timeout=3000.0)
+    assert (result.status, result.history[-1].sweeps) == (Status.TIMEOUT, PATIENCE[blocks])
+    assert result.history[-1].time >= 3600.0 > result.history[-2].time
     assert_honest(result, FLOW, side(FLOW))
 
 

@@ -51,7 +51,7 @@ def test_products_are_of_the_split_matrix(seed, n):
     expected = expected @ np.linalg.inv(np.eye(n) + np.triu(scaled, 1))
     p, t, y = rng.standard_normal(n), np.zeros(n), np.zeros(n)
     for matrix in (A, sp.csr_array(A)):
-        prepare_ssor(matrix, omega).times(p, t, y)
+        prepare_ssor(matrix, omega, symmetric=False).times(p, t, y)
         np.testing.assert_allclose(y, expected @ p, rtol=1e-8, atol=1e-8)
 
 
@@ -160,14 +160,14 @@ def test_a_breakdown_begins_anew_or_says_so():
 def test_a_shadow_residual_orthogonal_to_its_product_is_a_breakdown():
     # With omega 1, K^-1 B H^-1 turns the residual by a right angle.
     A = canonical_csr(sp.csr_array(np.array([[1.0, 1.0], [-1.0, 1.0]])))
-    ssor = prepare_ssor(A, 1.0)
+    ssor = prepare_ssor(A, 1.0, symmetric=False)
     t, v = np.zeros((2, 2))
     r = np.array([1.0, 0.0])
     ssor.times(r, t, v)
     run = Bicgstab(ssor, A @ np.array([1.0, 2.0]), np.zeros(2))
     run.run(1e-10, 20, np.inf)
     x, norm = run.measured()
-    assert run.estimate == 0.0 or norm <= 1e-10
+    assert run.exhausted or norm <= 1e-10
     assert np.isfinite(x).all()
 
 

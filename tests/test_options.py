@@ -123,6 +123,27 @@ BAD = [
     ({"atol": math.inf}, ValueError, "atol must be nonnegative and finite, got inf"),
     ({"maxiter": -1}, ValueError, "maxiter must be a nonnegative integer, got -1"),
     ({"maxiter": 2.5}, ValueError, "maxiter must be a nonnegative integer, got 2.5"),
+    (
+        {"mode": "auto", "nullspace": np.ones(7)},
+        ValueError,
+        r"nullspace has shape \(7,\) but A has",
+    ),
+    ({"mode": "auto", "nullspace": np.full(30, np.inf)}, ValueError, "nullspace has inf at row 0"),
+    (
+        {"mode": "auto", "nullspace": np.zeros(30)},
+        ValueError,
+        "at most 30 columns, none of them zero, got 1",
+    ),
+    ({"mode": "auto", "nullspace": np.ones((30, 31))}, ValueError, "at most 30 columns, .* got 31"),
+    (
+        {"mode": "auto", "nullspace": np.ones(30), "client": fake_client()},
+        ValueError,
+        "nullspace is for this process, without a client",
+    ),
+    *(
+        ({"nullspace": np.ones(30), "mode": mode}, ValueError, f"no meaning in mode '{mode}'")
+        for mode in ("sync", "async")
+    ),
     ({"timeout": 0}, ValueError, "timeout must be a positive number of seconds, got 0"),
     ({"timeout": -2.0}, ValueError, "timeout must be a positive number of seconds, got -2.0"),
     ({"timeout": math.nan}, ValueError, "timeout must be a positive number of seconds, got nan"),

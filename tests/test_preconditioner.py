@@ -51,9 +51,9 @@ def test_a_sweep_is_the_formula(make, kind, seed, n):
 @pytest.mark.parametrize("A", [GRID, WIND], ids=["symmetric", "unsymmetric"])
 @pytest.mark.parametrize("omega", [0.7, 1.0, 1.6])
 def test_a_coarse_space_corrects_before_and_after(A, omega):
-    space = prepare_ssor(canonical_csr(A), omega).deflation
+    space = prepare_ssor(canonical_csr(A), omega, symmetric=A is GRID).deflation
     assert 10 < space.count < A.shape[0] / 2
-    expected = dense_corrected(A.toarray(), omega, space.group)
+    expected = dense_corrected(A.toarray(), omega, space.basis.group)
     found = entries_of(preconditioner(A, omega))
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max())
 
@@ -72,7 +72,7 @@ def test_of_a_grid_it_is_definite_with_a_coarse_space():
     np.testing.assert_allclose(M, M.T, atol=1e-12 * np.abs(M).max())
     assert np.linalg.eigvalsh(M)[0] > 0.0
     # On the coarse space it inverts A.
-    group = prepare_ssor(canonical_csr(GRID)).deflation.group
+    group = prepare_ssor(canonical_csr(GRID), symmetric=True).deflation.basis.group
     inside = (group == group[0]).astype(np.float64)
     np.testing.assert_allclose(M @ (GRID @ inside), inside, atol=1e-12)
 
@@ -129,10 +129,10 @@ def test_no_coarse_space_where_it_does_not_pay(A):
     np.testing.assert_array_equal(M @ v, plain @ v)
 
 
-def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullvector():
+def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullspace():
     scale = np.exp(np.sin(np.arange(GRID.shape[0])))
     A = sp.csr_array(sp.diags_array(scale) @ GRID @ sp.diags_array(scale))
-    right = iterations(cg, A, preconditioner(A, nullvector=1.0 / scale))
+    right = iterations(cg, A, preconditioner(A, nullspace=1.0 / scale))
     assert right < 0.9 * iterations(cg, A, preconditioner(A))
 
 
@@ -143,7 +143,9 @@ def test_a_coarse_space_of_a_scaled_matrix_takes_its_nullvector():
         (np.array([[0.0, 1.0], [1.0, 0.0]]), {}, "zero on the diagonal"),
         (np.ones((2, 3)), {}, "square"),
         (problems.poisson((5, 5), nblocks=2), {}, "in this process"),
-        (GRID, {"nullvector": np.ones(3)}, "nullvector has shape"),
+        (GRID, {"nullspace": np.ones(3)}, "nullspace has shape"),
+        (GRID, {"nullspace": np.ones(GRID.shape[0]), "coarse": False}, "with coarse=False"),
+        (GRID.toarray(), {"nullspace": np.ones(GRID.shape[0])}, "for a dense matrix"),
     ],
 )
 def test_bad_input_is_refused(A, options, message):

@@ -1,6 +1,7 @@
 """``dasksor.prepare``: a matrix made ready once, and solves in this process by mode."""
 
 import threading
+from functools import partial
 
 import dask
 import dask.array as da
@@ -113,16 +114,44 @@ def test_modes_of_this_process_fetch_a_matrix_that_is_elsewhere(kind):
         ({"accelerate": "cg", "sweep": "backward"}, "sweep='backward' has no meaning"),
         ({"mode": "threads", "accelerate": None}, "'threads' is for accelerated solves"),
         (
-            {"accelerate": None, "nullvector": np.ones(1200)},
-            "nullvector has no meaning for plain sweeps",
+            {"accelerate": None, "nullspace": np.ones(1200)},
+            "nullspace has no meaning for plain sweeps",
         ),
-        ({"nullvector": np.ones(7)}, "nullvector has shape"),
+        ({"nullspace": np.ones(7)}, "nullspace has shape"),
     ],
     ids=str,
 )
 def test_bad_options_are_refused_at_the_door(bad, message):
     with pytest.raises(ValueError, match=message):
         dasksor.prepare(GRID, **bad)
+
+
+@pytest.mark.parametrize(
+    ("A", "options", "message"),
+    [
+        (GRID, {"accelerate": None}, "nullspace has no meaning for plain sweeps"),
+        (GRID, {"mode": "sequential"}, "nullspace has no meaning for plain sweeps"),
+        (GRID.toarray(), {}, "no meaning for a dense matrix"),
+        (-GRID, {}, "needs a matrix with a positive diagonal, got -4 at row 0"),
+    ],
+    ids=["plain", "sequential", "dense", "negative"],
+)
+@pytest.mark.parametrize("solve", [dasksor.prepare, partial(dasksor.solve, b=NOISE)])
+def test_near_null_vectors_are_refused_where_nothing_would_be_made_of_them(
+    A, options, message, solve
+):
+    with pytest.raises(ValueError, match=message):
+        solve(A, nullspace=np.ones(1200), **options)
+
+
+def test_near_null_vectors_keep_a_solve_in_this_process():
+    A = problems.poisson((40, 30), nblocks=2)
+    with pytest.raises(ValueError, match="nullspace needs a matrix in this process"):
+        dasksor.solve(A, NOISE, nullspace=np.ones(1200))
+    with dask.config.set({"dasksor.sequential-below": 0}):
+        result = dasksor.solve(GRID, NOISE, nullspace=np.ones(1200))
+    assert result.success
+    assert result.mode in ("sequential", "threads")
 
 
 def test_bad_right_hand_sides_are_refused():
@@ -264,7 +293,7 @@ def test_the_matrix_is_made_ready_once(options, monkeypatch):
     assert [one.deflation is not None for one in made] == [bool(options)]
 
 
-def test_a_nullvector_undoes_a_scaling():
+def test_a_nullspace_undoes_a_scaling():
     t = np.exp(np.random.default_rng(1).standard_normal(10_000))
     A = problems.poisson((100, 100))
     scaled = sp.csr_array(sp.diags_array(t) @ A @ sp.diags_array(t))
@@ -272,12 +301,12 @@ def test_a_nullvector_undoes_a_scaling():
     # Omega is given, so that the grid is not tried without a coarse space.
     plain = dasksor.prepare(A, omega=1.25).solve(b, rtol=1e-8).sweeps
     without = dasksor.prepare(scaled, omega=1.25).solve(t * b, rtol=1e-8).sweeps
-    told = dasksor.prepare(scaled, omega=1.25, nullvector=1.0 / t).solve(t * b, rtol=1e-8)
+    told = dasksor.prepare(scaled, omega=1.25, nullspace=1.0 / t).solve(t * b, rtol=1e-8)
     assert_audited(told, scaled, t * b)
     assert told.sweeps <= 2 * plain
     assert without > 2 * told.sweeps
     # A vector that is given is used.
-    assert dasksor.prepare(scaled, nullvector=1.0 / t).solve(t * b, rtol=1e-8).sweeps == told.sweeps
+    assert dasksor.prepare(scaled, nullspace=1.0 / t).solve(t * b, rtol=1e-8).sweeps == told.sweeps
 
 
 # Ends of runs

@@ -446,3 +446,41 @@ def test_graph_laplacian_is_degree_minus_adjacency(n, seed, shift):
 def test_graph_laplacian_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         problems.graph_laplacian(*arguments)
+
+
+# Elasticity
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5)])
+@pytest.mark.parametrize("nu", [-0.3, 0.0, 0.3])
+def test_a_sheet_in_plane_stress(shape, nu):
+    A, modes = problems.elasticity(shape, nu, free=True)
+    held, held_modes = problems.elasticity(shape, nu)
+    assert_tidy(A)
+    assert_tidy(held)
+    points = (shape[0] + 1) * (shape[1] + 1)
+    assert A.shape == (2 * points, 2 * points)
+    assert held.shape == (2 * points - 2 * (shape[0] + 1),) * 2
+    assert (A != A.T).nnz == 0
+    np.testing.assert_allclose(A @ modes, 0.0, atol=1e-13)
+    values = np.linalg.eigvalsh(A.toarray())
+    assert np.abs(values[:3]).max() < 1e-12 < 1e-4 < values[3]
+    assert np.linalg.eigvalsh(held.toarray())[0] > 0.0
+    kept = np.flatnonzero(np.repeat(np.arange(points) % (shape[1] + 1) > 0, 2))
+    np.testing.assert_array_equal(held.toarray(), A.toarray()[kept][:, kept])
+    np.testing.assert_array_equal(held_modes, modes[kept])
+    # Uniform strains e_xx, e_yy and g_xy store half the law times their square on each element.
+    y, x = np.divmod(np.arange(points), shape[1] + 1)
+    still = np.zeros(points)
+    strains = np.array([np.stack(u, 1).ravel() for u in ((x, still), (still, y), (y, still))])
+    law = np.array([[1.0, nu, 0.0], [nu, 1.0, 0.0], [0.0, 0.0, (1.0 - nu) / 2.0]]) / (1.0 - nu**2)
+    np.testing.assert_allclose(strains @ A @ strains.T, shape[0] * shape[1] * law, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shape", "nu", "message"),
+    [((3,), 0.3, "shape must be"), ((0, 3), 0.3, "shape must be"), ((2, 2), 0.5, "poisson_ratio")],
+)
+def test_sheets_that_there_are_not(shape, nu, message):
+    with pytest.raises(ValueError, match=message):
+        problems.elasticity(shape, nu)

@@ -32,13 +32,14 @@ class Bicgstab:
     iterations : int
         Each takes two products.
     estimate : float
-        The norm of the residual as the recurrences have it, when it was looked at last; 0 where
-        they have broken down and must begin anew.
+        The norm of the residual as the recurrences have it, when it was looked at last.
+    exhausted : bool
+        Whether they have broken down and must begin anew.
     indefinite : bool
         Always False: this method needs no definite matrix.
     """
 
-    indefinite = exhausted = may_rise = False
+    indefinite = may_rise = False
 
     def __init__(self, ssor: Ssor, b: np.ndarray, x0: np.ndarray) -> None:
         self._ssor, self._b = ssor, b
@@ -48,7 +49,7 @@ class Bicgstab:
     def restart(self, x: np.ndarray) -> None:
         """Begin anew from ``x``."""
         self._x0, self._fresh = x, True
-        self.estimate = math.inf
+        self.estimate, self.exhausted = math.inf, False
 
     def measured(self) -> tuple[np.ndarray, float]:
         """The iterate, and the 2-norm of ``b - A x`` computed anew from it."""
@@ -61,7 +62,9 @@ class Bicgstab:
         """Iterate until the residual seems to meet ``target``, or so many times, or so long."""
         if self._fresh:
             self._begin()
-        while self.iterations < until and self.estimate > target and time.perf_counter() < deadline:
+        while self.iterations < until and self.estimate > target and not self.exhausted:
+            if time.perf_counter() >= deadline:
+                break
             self._step()
             self.iterations += 1
             self._look(target, until)
@@ -75,8 +78,8 @@ class Bicgstab:
         self._length = self._shadow_norm = math.sqrt(self._rho)
         self._fresh = self._broken = False
         self._looked = self._lowest_at = self.iterations
-        norm = self._ssor.norm(self._r)
-        self.estimate = self._lowest = norm if math.isfinite(norm) else 0.0
+        self.estimate = self._lowest = self._ssor.norm(self._r)
+        self.exhausted = not math.isfinite(self.estimate)
         self._factor = self.estimate / self._length if self._length else 0.0
 
     def _step(self) -> None:
@@ -101,12 +104,11 @@ class Bicgstab:
         due = self.iterations - self._looked >= LOOK_EVERY or self.iterations >= until
         if not (due or self._broken or self._factor * self._length <= target):
             return
-        norm = self._ssor.norm(self._r)
-        self.estimate = norm if math.isfinite(norm) else 0.0
+        self.estimate = self._ssor.norm(self._r)
         self._factor = self.estimate / self._length if self._length else 0.0
         self._looked = self.iterations
         if self.estimate < self._lowest:
             self._lowest, self._lowest_at = self.estimate, self.iterations
         lost = self.iterations - self._lowest_at > PATIENCE
-        if self.estimate > target and (self._broken or lost):
-            self.estimate = 0.0
+        wild = not math.isfinite(self.estimate)
+        self.exhausted = wild or (self.estimate > target and (self._broken or lost))

@@ -1,4 +1,4 @@
-"""The coarse space that deflates conjugate gradients: piecewise constants over aggregates.
+"""The coarse space that deflates conjugate gradients: pieces of near-null vectors on aggregates.
 
 With ``Z`` the aggregates' vectors, ``W = B Z`` and ``E = Z'W`` the residual is kept free of
 ``span(Z)``: ``P = I - W E^-1 Z'`` is applied to every product (Nicolaides 1987; Frank and Vuik,
@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from dasksor.accelerate.aggregation import Level, finest_within, groups_at
+from dasksor.accelerate.aggregation import (
+    coupled_rows,
+    finest_within,
+    groups_at,
+    levels_of,
+    levels_of_nodes,
+)
+from dasksor.accelerate.basis import Basis, basis_of
 from dasksor.accelerate.triangles import Entries
 from dasksor.coarse import Factors
-from dasksor.kernels.matching import columns_summed
 
 # Entries of the coarse factors for each entry of A: what a coarse solve may add to an iteration.
 BUDGET = 0.3
@@ -29,69 +35,57 @@ class Deflation:
 
     Attributes
     ----------
-    group : ndarray of int, shape (n,)
-        The aggregate of each unknown.
-    weight : ndarray, shape (n,)
-        The vector that `Z` cuts into pieces: for ``A``, not for the scaled matrix.
+    basis : Basis
+        ``Z``, for ``A`` and not for the scaled matrix.
     images : list of Entries
         ``W`` of the scaled matrix, for each block its rows.
     """
 
-    group: np.ndarray
-    weight: np.ndarray
+    basis: Basis
     images: list[Entries]
-    count: int
     _factors: Factors
+
+    @property
+    def count(self) -> int:
+        """Columns of ``Z``."""
+        return self.basis.count
 
     def solve(self, sums: np.ndarray) -> np.ndarray:
         """``E^-1`` times the sum of the rows of ``sums``."""
         return self._factors.solve(sums.sum(axis=0))
 
-    def restricted(self, v: np.ndarray) -> np.ndarray:
-        """``Z'v`` for a vector of the unscaled system."""
-        return np.bincount(self.group, self.weight * v, minlength=self.count)
-
-    def prolonged(self, c: np.ndarray) -> np.ndarray:
-        """``Z c`` in the unscaled system."""
-        return self.weight * c[self.group]
-
 
 def deflation_of(
     matrix: sp.csr_array,
     scale: np.ndarray,
-    weight: np.ndarray,
-    levels: list[list[Level]],
+    vectors: np.ndarray,
     ranges: list[tuple[int, int]],
     on_team: Callable[[Callable[[int], Any]], list[Any]],
 ) -> Deflation | None:
     """The coarse space of the finest aggregates that are worth it; None where none are.
 
-    ``levels[p]`` are those of block ``p`` with rows ``ranges[p]``; ``on_team`` does work for each
-    block. The scaled matrix is ``scale_i a_ij scale_j``.
+    Aggregates stay in a block, whose rows are ``ranges[p]``; ``on_team`` does work for each block.
+    The scaled matrix is ``scale_i a_ij scale_j``; ``vectors``, of shape (k, n), are nearly in the
+    null space of ``A``.
     """
-    budget = BUDGET * matrix.nnz / len(levels)
-    numbers = [finest_within(own, budget) for own in levels]
+    grouped = levels_of if len(vectors) == 1 else levels_of_nodes
+    levels = on_team(lambda p: grouped(matrix, *ranges[p]))
+    # Each aggregate has up to k columns, each pair of neighbours k^2 entries.
+    budget = BUDGET * matrix.nnz / len(vectors) ** 2
+    able = sum(map(bool, levels))
+    numbers = [finest_within(own, budget / able) if own else -1 for own in levels]
     if max(numbers) < 0:
         return None
-    parts, counts = [], []
+    # A block without aggregates that are small enough is one; rows without couplings are in none.
+    group, count = np.where(coupled_rows(matrix), 0, -1).astype(np.int32), 0
     for own, number, (first, last) in zip(levels, numbers, ranges, strict=True):
-        # A block without aggregates that are small enough is one.
-        parts.append(groups_at(own, number) if number >= 0 else np.zeros(last - first, np.int32))
-        counts.append(own[number].size if number >= 0 else 1)
-    starts = np.cumsum([0, *counts])
-    group = np.concatenate([part + start for part, start in zip(parts, starts[:-1], strict=True)])
-    group = group.astype(np.int32, copy=False)
-    count = int(starts[-1])
-    arrays = (matrix.indptr, matrix.indices, matrix.data, group, weight, scale, count)
-    images = on_team(lambda p: columns_summed(*arrays, *ranges[p]))
-    restricted = sum(_coarse_rows(image, group, weight / scale, count) for image in images)
-    return Deflation(group, weight, images, count, Factors(sp.csr_array(restricted)))
-
-
-def _coarse_rows(image: Entries, group: np.ndarray, weight: np.ndarray, count: int) -> sp.csr_array:
-    """``Z'W`` from some rows of ``W``."""
-    rows, ptr, columns, values = image
-    size = rows.size
-    product = sp.csr_array((values, columns.astype(np.int32), ptr), shape=(size, count))
-    entries = (weight[rows], (group[rows], np.arange(size)))
-    return sp.csr_array(sp.csr_array(entries, shape=(count, size)) @ product)
+        block = group[first:last]
+        if number >= 0:
+            block[:] = groups_at(own, number)
+        size = int(block.max()) + 1
+        block[block >= 0] += count
+        count += size
+    basis = basis_of(vectors, group, count, scale)
+    images = on_team(lambda p: basis.image(matrix, scale, *ranges[p]))
+    restricted = sum(basis.energy(image, scale) for image in images)
+    return Deflation(basis, images, Factors(sp.csr_array(restricted), basis.null))

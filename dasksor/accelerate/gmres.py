@@ -26,7 +26,7 @@ class Gmres:
         Each takes one product.
     """
 
-    indefinite = exhausted = may_rise = False
+    indefinite = may_rise = False
 
     def __init__(self, ssor: Ssor, b: np.ndarray, x0: np.ndarray) -> None:
         self._ssor, self._b = ssor, b
@@ -36,7 +36,7 @@ class Gmres:
     def restart(self, x: np.ndarray) -> None:
         """Begin anew from ``x``."""
         self._x = x
-        self.estimate = math.inf
+        self.estimate, self.exhausted = math.inf, False
 
     def measured(self) -> tuple[np.ndarray, float]:
         """The iterate, and the 2-norm of ``b - A x`` computed from it."""
@@ -47,14 +47,13 @@ class Gmres:
         residual = self._b - self._ssor.matrix @ self._x
         norm = float(nrm2(residual))
         try:
-            while norm > target and self.iterations < until:
+            while norm > target and self.iterations < until and not self.exhausted:
                 self._cycle(residual, target / norm, until, deadline)
                 residual = self._b - self._ssor.matrix @ self._x
                 before, norm = norm, float(nrm2(residual))
-                # Zero says that more cycles like this lead nowhere.
-                self.estimate = norm if norm <= max(STALLED * before, target) else 0.0
-                if self.estimate == 0.0:
-                    break
+                self.estimate = norm
+                # More cycles like this lead nowhere.
+                self.exhausted = not norm <= max(STALLED * before, target)
         except _OutOfTimeError:
             return
 

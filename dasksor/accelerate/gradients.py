@@ -93,7 +93,7 @@ class Gradients:
             sums = np.zeros_like(self._sums[:1])
             for image in split.deflation.images:
                 gather(image, image[0].size, 0, self._x, sums[0])
-            x += split.deflation.prolonged(self._start - split.deflation.solve(sums))
+            x += split.deflation.basis.prolonged(self._start - split.deflation.solve(sums))
         x *= self._unit
         x += self._x0
         return x
@@ -133,7 +133,7 @@ class Gradients:
             self._unit = self._norm or 1.0
             self._residual /= self._unit
             if deflation is not None:
-                self._start = deflation.solve(deflation.restricted(self._residual)[None, :])
+                self._start = deflation.solve(deflation.basis.restricted(self._residual)[None])
         meet()
         self._x[own] = self._t[own] = 0.0
         np.multiply(split.scale[own], self._residual[own], out=self._p[own])

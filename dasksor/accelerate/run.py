@@ -49,6 +49,7 @@ def run(
     threads: int = 1,
     cycle: int | None = None,
     patience: int | None = None,
+    began: float | None = None,
 ) -> Outcome:
     """Solve for every right-hand side; ``b`` and ``x0`` have shape (nrhs, n).
 
@@ -56,11 +57,11 @@ def run(
     ``cycle`` iterations, a residual is measured after each.
 
     After ``patience`` iterations the run ends without a verdict: the course has no status, and what
-    is returned can be gone on from.
+    is returned can be gone on from. The clock of such a run ``began`` when the first one did.
     """
     timings, limits = Timings(), course.limits
-    before, done = (course.history[-1].time, course.sweeps) if course.history else (0.0, 0)
-    began = time.perf_counter() - before
+    done = course.sweeps if course.history else 0
+    began = time.perf_counter() if began is None else began
     deadline = began + (limits.timeout or math.inf)
     every = cycle or (MEASURE_EVERY if course.callback is None else MEASURE_FOR_CALLBACK)
     rhs_norms = norms(b)

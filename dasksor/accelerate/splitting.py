@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from dasksor.accelerate.aggregation import levels_of
 from dasksor.accelerate.deflation import Deflation, deflation_of
 from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Triangles, split
@@ -84,12 +83,12 @@ def prepare_splitting(
     nblocks: int,
     *,
     deflated: bool = True,
-    nullvector: np.ndarray | None = None,
+    nullspace: np.ndarray | None = None,
 ) -> Splitting:
     """Split ``matrix``, symmetric with a positive diagonal, into blocks for a team.
 
-    ``deflated`` asks for a coarse space, cut from ``nullvector``, which is nearly in the null space
-    of ``A``; constant by default. A dense matrix is one block for one member, and has none.
+    ``deflated`` asks for a coarse space, cut from the rows of ``nullspace``, nearly in the null
+    space of ``A``; a constant by default. A dense matrix is one block for one member, and has none.
     """
     n = matrix.shape[0]
     if isinstance(matrix, np.ndarray):
@@ -106,9 +105,8 @@ def prepare_splitting(
 
     deflation = None
     if deflated:
-        levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
-        vector = np.ones(n) if nullvector is None else nullvector
-        deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
+        vectors = np.ones((1, n)) if nullspace is None else nullspace
+        deflation = deflation_of(matrix, scale, vectors, ranges, on_team)
     images = deflation.images if deflation else [NO_ENTRIES] * nblocks
 
     def block_of(p: int) -> SplitBlock:

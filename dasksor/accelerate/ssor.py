@@ -19,11 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from dasksor.accelerate.aggregation import levels_of
 from dasksor.accelerate.deflation import Deflation, deflation_of
 from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Triangles, split
-from dasksor.analysis import dominance, suits_gradients
-from dasksor.kernels.matching import columns_summed
+from dasksor.analysis import dominance
 
 # Errors of a matrix so dominated by its diagonal leave nothing to a coarse space.
 WORTH_COARSENING = 0.95
@@ -59,7 +57,7 @@ class Ssor:
         """``K^-1 left P r``, and the coarse part ``E^-1 Z'r``."""
         c = np.zeros(0)
         if self.deflation is not None:
-            c = self.deflation.solve(self.deflation.restricted(r)[None, :])
+            c = self.deflation.solve(self.deflation.basis.restricted(r)[None])
         scaled, y = self.left * r, np.zeros(self.n)
         self.triangles.forward(scaled, 0.0, scaled, y, image=self.image, c=c)
         return y, c
@@ -70,7 +68,7 @@ class Ssor:
         self.triangles.backward(y, 0.0, np.zeros(self.n), t, image=self.coimage, sums=sums)
         t *= self.right
         if self.deflation is not None:
-            t += self.deflation.prolonged(c - self.deflation.solve(sums[None, :]))
+            t += self.deflation.basis.prolonged(c - self.deflation.solve(sums[None]))
         return t
 
     def applied(self, v: np.ndarray) -> np.ndarray:
@@ -84,7 +82,7 @@ class Ssor:
         c = np.zeros(self.deflation.count if self.deflation else 0)
         self.triangles.backward(p, 0.0, y, t, image=self.coimage, sums=c)
         if self.deflation is not None:
-            c = self.deflation.solve(c[None, :])
+            c = self.deflation.solve(c[None])
         self.triangles.forward(p, 2.0 - self.omega, t, y, image=self.image, c=c)
         y += t
 
@@ -96,18 +94,19 @@ class Ssor:
 def prepare_ssor(
     matrix: sp.csr_array | np.ndarray,
     omega: float | None = None,
-    nullvector: np.ndarray | None = None,
+    nullspace: np.ndarray | None = None,
     *,
+    symmetric: bool,
     coarse: bool = True,
 ) -> Ssor:
     """Split a matrix, canonical and without a zero on its diagonal.
 
-    The coarse space is left out where it does not pay: of dense matrices and of those dominated by
-    their diagonal.
+    ``symmetric`` says that it is so, and its diagonal positive. The coarse space is left out where
+    it does not pay: of dense matrices and, unless a ``nullspace`` of shape (k, n) is given, of
+    those dominated by their diagonal.
     """
     n = matrix.shape[0]
     diagonal = matrix.diagonal().astype(np.float64)
-    symmetric = suits_gradients(matrix)
     omega = omega or (SYMMETRIC_OMEGA if symmetric else OMEGA)
     right = np.sqrt(omega / np.abs(diagonal))
     left = np.sign(diagonal) * right
@@ -117,27 +116,30 @@ def prepare_ssor(
         dense = DenseTriangles(values, 1.0 / right)
         return Ssor(matrix, omega, left, right, dense, None, NO_ENTRIES, NO_ENTRIES)
     triangles, _ = split(matrix, left, right, 0, n, symmetric=symmetric)
-    weight = np.ones(n) if nullvector is None else nullvector
-    space = _coarse_space(matrix, left, weight) if coarse else None
+    space = _coarse_space(matrix, left, nullspace) if coarse else None
     if space is None:
         return Ssor(matrix, omega, left, right, triangles, None, NO_ENTRIES, NO_ENTRIES)
     transposed = matrix if symmetric else sp.csr_array(matrix.T)
-    arrays = (transposed.indptr, transposed.indices, transposed.data)
-    coimage = columns_summed(*arrays, space.group, weight, right, space.count, 0, n)
+    coimage = space.basis.image(transposed, right, 0, n)
     return Ssor(matrix, omega, left, right, triangles, space, space.images[0], coimage)
 
 
-def _coarse_space(matrix: sp.csr_array, left: np.ndarray, weight: np.ndarray) -> Deflation | None:
+def _coarse_space(
+    matrix: sp.csr_array, left: np.ndarray, nullspace: np.ndarray | None
+) -> Deflation | None:
     """The coarse space, where one is likely to pay and factors without pivoting solve for it."""
     n = matrix.shape[0]
-    if not (matrix.diagonal() > 0.0).all() or dominance(matrix) < WORTH_COARSENING:
+    if not (matrix.diagonal() > 0.0).all():
         return None
-    levels = levels_of(matrix, 0, n)
-    made = deflation_of(matrix, left, weight, [levels], [(0, n)], lambda work: [work(0)])
+    if nullspace is None:
+        if dominance(matrix) < WORTH_COARSENING:
+            return None
+        nullspace = np.ones((1, n))
+    made = deflation_of(matrix, left, nullspace, [(0, n)], lambda work: [work(0)])
     if made is None:
         return None
-    probe = np.cos(np.arange(made.count))
-    image = made.restricted(matrix @ made.prolonged(probe))
-    back = made.restricted(matrix @ made.prolonged(made.solve(image[None, :])))
+    basis, probe = made.basis, np.cos(np.arange(made.count))
+    image = basis.restricted(matrix @ basis.prolonged(probe))
+    back = basis.restricted(matrix @ basis.prolonged(made.solve(image[None])))
     sound = np.linalg.norm(back - image) <= 1e-6 * np.linalg.norm(image)
     return made if sound else None

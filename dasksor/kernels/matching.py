@@ -40,24 +40,30 @@ def pairs(indptr, indices, data, first, last):
 
 @numba.njit(nogil=True, cache=True)
 def members_of(group, count):
-    """The rows of each group, one group after the other, and where each begins."""
+    """The rows of each group, one group after the other, and where each begins.
+
+    Rows of group -1 are in none.
+    """
     begin = np.zeros(count + 1, np.int64)
     for g in group:
-        begin[g + 1] += 1
+        if g >= 0:
+            begin[g + 1] += 1
     for g in range(count):
         begin[g + 1] += begin[g]
     members, at = np.empty(group.size, np.int32), begin[:-1].copy()
     for i in range(group.size):
-        members[at[group[i]]] = i
-        at[group[i]] += 1
-    return begin, members
+        if group[i] >= 0:
+            members[at[group[i]]] = i
+            at[group[i]] += 1
+    return begin, members[: begin[count]]
 
 
 @numba.njit(nogil=True, cache=True)
 def contracted(indptr, indices, data, group, count, first, last):
     """``Z'AZ`` with ``Z`` the indicators of ``count`` groups of rows ``first, ..., last - 1``.
 
-    Entries in other columns are left out. Columns of a row are in no order.
+    Entries in other columns are left out, as are rows and columns of group -1. Columns of a row
+    are in no order.
     """
     begin, members = members_of(group, count)
     ptr = np.zeros(count + 1, np.int64)
@@ -74,6 +80,8 @@ def contracted(indptr, indices, data, group, count, first, last):
                 if j < first or j >= last:
                     continue
                 h = group[j - first]
+                if h < 0:
+                    continue
                 if place[h] < start:
                     place[h] = at
                     idx[at], val[at] = h, data[k]

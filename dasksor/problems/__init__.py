@@ -1,6 +1,7 @@
 """Well-known test problems, whole or as row factories (`nblocks`) that build only what is asked."""
 
 from dasksor.problems.dense import dense_spd, seed_rhs
+from dasksor.problems.elastic import elasticity
 from dasksor.problems.graphs import graph_laplacian, pagerank, power_grid, random_graph
 from dasksor.problems.stencils import anisotropic, convection_diffusion, poisson
 
@@ -8,6 +9,7 @@ __all__ = [
     "anisotropic",
     "convection_diffusion",
     "dense_spd",
+    "elasticity",
     "graph_laplacian",
     "pagerank",
     "poisson",
