@@ -106,9 +106,11 @@ def prepare_splitting(
 
     deflation = None
     if deflated:
-        levels = on_team(lambda p: levels_of(matrix, *ranges[p]))
         vector = np.ones(n) if nullvector is None else nullvector
-        deflation = deflation_of(matrix, scale, vector, levels, ranges, on_team)
+        # The matrices of all levels together are as large as A, and end here.
+        deflation = deflation_of(
+            matrix, scale, vector, on_team(lambda p: levels_of(matrix, *ranges[p])), ranges, on_team
+        )
     images = deflation.images if deflation else [NO_ENTRIES] * nblocks
 
     def block_of(p: int) -> SplitBlock:
