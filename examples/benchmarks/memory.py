@@ -44,6 +44,7 @@ HERE = {
     "7-point 100 x 100 x 100": lambda: problems.poisson((100, 100, 100)),
     "27-point 64 x 64 x 64": lambda: problems.poisson((64, 64, 64), points=27),
     "power grid, SyntheticUSA": lambda: problems.power_grid("case_SyntheticUSA", absolute=True),
+    "power grid, 13659pegase": lambda: problems.power_grid("case13659pegase", absolute=True),
     "bcsstk16": lambda: dasksor.read(Path(os.environ["DASKSOR_DATA"]) / "bcsstk16.mtx.gz"),
     "dense 5000": lambda: problems.dense_spd(5000),
 }
