@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,32 +51,70 @@ class RowFacts:
     needs: dict[int, slice | np.ndarray]
 
 
+class _Sums(NamedTuple):
+    """What `RowFacts` takes from the entries of some rows; the names are those there."""
+
+    entries: int
+    dominance: float
+    coupling: float
+    asymmetry: float
+    weight: float
+
+
 def row_facts(rows: Rows, partition: Partition) -> RowFacts:
     """Look over the rows of one block."""
     if isinstance(rows, DenseRows):
-        entries, (total, inside) = rows.values.size, _absolute_sums_dense(rows)
+        sums = _sums_dense(rows)
     elif isinstance(rows, SparseRows):
-        matrix = rows.csr()
-        entries, (total, inside) = matrix.nnz, _absolute_sums_csr(matrix, rows.own)
-    diagonal = np.abs(rows.diagonal)
+        sums = _sums_sparse(rows)
     needs = {q: compact(index) for q, index in partition.split(rows.columns).items()}
-    return RowFacts(
+    return RowFacts(**sums._asdict(), positive=bool((rows.diagonal > 0.0).all()), needs=needs)
+
+
+def _sums_sparse(rows: SparseRows) -> _Sums:
+    (u, v), parts, begin = _scattered(rows), [], 0
+    for piece in rows.pieces():
+        end = begin + piece.shape[0]
+        weights = np.abs(piece.data)
+        inside = (piece.indices >= rows.own) & (piece.indices < rows.own + rows.size)
+        # No row is empty, each has its diagonal entry: reduceat needs that.
+        sums = np.add.reduceat([weights, weights * inside], piece.indptr[:-1], axis=1)
+        own = slice(rows.own + begin, rows.own + end)
+        asymmetry = float(u[own] @ (piece @ v) - v[own] @ (piece @ u))
+        total, within = sums
+        parts.append(_sums_of(piece.nnz, total, within, rows.diagonal[begin:end], asymmetry))
+        begin = end
+    entries, dominance, coupling, asymmetries, weight = zip(*parts, strict=True)
+    return _Sums(sum(entries), max(dominance), max(coupling), sum(asymmetries), sum(weight))
+
+
+def _sums_dense(rows: DenseRows) -> _Sums:
+    images, own = np.empty((2, rows.size)), slice(rows.own, rows.own + rows.size)
+    u, v = vectors = np.stack(_scattered(rows))
+    rows.residual(vectors, np.zeros((2, rows.size)), images)
+    asymmetry = float(v[own] @ images[0] - u[own] @ images[1])
+    total, within = _absolute_sums_dense(rows)
+    return _sums_of(rows.values.size, total, within, rows.diagonal, asymmetry)
+
+
+def _sums_of(
+    entries: int, total: np.ndarray, within: np.ndarray, diagonal: np.ndarray, asymmetry: float
+) -> _Sums:
+    """From the sums of absolute values over each row, and over its columns in the block."""
+    size = np.abs(diagonal)
+    return _Sums(
         entries,
-        dominance=float(np.max((total - diagonal) / diagonal)),
-        coupling=float(np.max(np.maximum(total - inside, 0.0) / diagonal)),
-        asymmetry=_asymmetry(rows),
+        dominance=float(np.max((total - size) / size)),
+        coupling=float(np.max(np.maximum(total - within, 0.0) / size)),
+        asymmetry=asymmetry,
         weight=float(total.sum()),
-        positive=bool((rows.diagonal > 0.0).all()),
-        needs=needs,
     )
 
 
-def _absolute_sums_csr(matrix: sp.csr_array, own: int) -> tuple[np.ndarray, np.ndarray]:
-    weights = np.abs(matrix.data).astype(np.float64, copy=False)
-    # No row is empty, each has its diagonal entry: reduceat needs that.
-    total = np.add.reduceat(weights, matrix.indptr[:-1])
-    weights = weights * ((matrix.indices >= own) & (matrix.indices < own + matrix.shape[0]))
-    return total, np.add.reduceat(weights, matrix.indptr[:-1])
+def _scattered(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The two vectors of `RowFacts.asymmetry`, as far as these rows read them."""
+    columns = rows.columns
+    return np.sin(1.7 * columns + 0.3), np.cos(0.9 * columns)
 
 
 def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
@@ -85,14 +124,6 @@ def _absolute_sums_dense(rows: DenseRows) -> tuple[np.ndarray, np.ndarray]:
         total[i] = weights.sum(dtype=np.float64)
         inside[i] = weights[rows.own : rows.own + rows.size].sum(dtype=np.float64)
     return total, inside
-
-
-def _asymmetry(rows: Rows) -> float:
-    u, v = np.sin(1.7 * rows.columns + 0.3), np.cos(0.9 * rows.columns)
-    own = slice(rows.own, rows.own + rows.size)
-    minus_au, minus_av = images = np.empty((2, rows.size))
-    rows.residual(np.stack([u, v]), np.zeros((2, rows.size)), images)
-    return float(v[own] @ minus_au - u[own] @ minus_av)
 
 
 def could_be_positive_definite(facts: Sequence[RowFacts]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,13 @@ CACHE, MOST_PASSES = 1_000_000, 8
 LEAST_GROUP = 512
 # A smaller block stays in cache from one pass to the next by itself.
 LEAST_BYTES = 4_000_000
+# Entries that are looked at together, where a look takes many times their bytes.
+SOME = 2**15
 
 
 @dataclass(frozen=True)
 class CsrRows:
-    """Rows of any pattern; `columns` holds the block's own unknowns and what its rows read.
+    """Rows ``start, start + 1, ...`` of any pattern, which read ``halo`` of other blocks.
 
     The arrays from ``first`` to ``after`` are those of `dasksor.kernels.csr`. No row reads an own
     unknown farther from its own than ``reach``.
@@ -33,13 +36,18 @@ class CsrRows:
     before: np.ndarray
     after: np.ndarray
     diagonal: np.ndarray
-    columns: np.ndarray
+    halo: np.ndarray
+    start: int
     own: int
     reach: int
 
     @property
     def size(self) -> int:
         return self.diagonal.size
+
+    @property
+    def columns(self) -> np.ndarray:
+        return _columns(self)
 
     @property
     def _storage(self) -> Any:
@@ -59,13 +67,20 @@ class CsrRows:
             arguments = (*self._storage, bj, xj, self.own, rj)
             csr.residual(*arguments)
 
+    def pieces(self) -> Iterator[sp.csr_array]:
+        """Some rows after the other as matrices over the local vector, without zeros."""
+        for begin, end in _cuts(self, 1):
+            slots = slice(*(csr.GROUP * self.first[[begin, end]].astype(np.int64)))
+            row = np.repeat(np.arange(begin, end), csr.GROUP * np.diff(self.first[begin : end + 1]))
+            rest = (self.values[slots], row, self.indices[slots])
+            yield _matrix(self, begin, end, [rest, *_neighbours(self, begin, end)])
+
     def csr(self) -> sp.csr_array:
-        """The rows as a matrix over the local vector, without its zeros."""
-        row = np.repeat(np.arange(self.size), csr.GROUP * np.diff(self.first))
-        return _matrix(self, [(self.values, row, self.indices), *_neighbours(self)])
+        """All rows as one matrix over the local vector, without zeros."""
+        return _stacked(self.pieces())
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        return summed(self.csr(), groups, count)
+        return _stacked(summed(piece, groups, count) for piece in self.pieces())
 
 
 @dataclass(frozen=True)
@@ -76,12 +91,17 @@ class DiagonalRows:
     offsets: np.ndarray
     chunk: int
     diagonal: np.ndarray
-    columns: np.ndarray
+    halo: np.ndarray
+    start: int
     own: int
 
     @property
     def size(self) -> int:
         return self.diagonal.size
+
+    @property
+    def columns(self) -> np.ndarray:
+        return _columns(self)
 
     @property
     def _storage(self) -> Any:
@@ -103,15 +123,20 @@ class DiagonalRows:
             arguments = (*self._storage, bj, xj, self.own, rj)
             diagonals.residual(*arguments)
 
-    def csr(self) -> sp.csr_array:
-        """The rows as a matrix over the local vector, without its zeros."""
+    def pieces(self) -> Iterator[sp.csr_array]:
         values = self.values.reshape(-1, self.offsets.size, self.chunk)
-        chunk, d, k = np.nonzero(values)
-        row = chunk * self.chunk + k
-        return _matrix(self, [(values[chunk, d, k], row, self.own + row + self.offsets[d])])
+        for begin, end in _cuts(self, self.chunk):
+            part = values[begin // self.chunk : -(-end // self.chunk)]
+            chunk, d, k = np.nonzero(part)
+            row = begin + chunk * self.chunk + k
+            rest = (part[chunk, d, k], row, self.own + row + self.offsets[d])
+            yield _matrix(self, begin, end, [rest])
+
+    def csr(self) -> sp.csr_array:
+        return _stacked(self.pieces())
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        return summed(self.csr(), groups, count)
+        return _stacked(summed(piece, groups, count) for piece in self.pieces())
 
 
 @dataclass(frozen=True)
@@ -126,13 +151,18 @@ class TripleRows:
     before: np.ndarray
     after: np.ndarray
     diagonal: np.ndarray
-    columns: np.ndarray
+    halo: np.ndarray
+    start: int
     own: int
     reach: int
 
     @property
     def size(self) -> int:
         return self.diagonal.size
+
+    @property
+    def columns(self) -> np.ndarray:
+        return _columns(self)
 
     @property
     def _storage(self) -> Any:
@@ -154,19 +184,26 @@ class TripleRows:
             arguments = (*self._storage, bj, xj, self.own, rj)
             triples.residual(*arguments)
 
+    def pieces(self) -> Iterator[sp.csr_array]:
+        for begin, end in _cuts(self, 3):
+            some = slice(begin // 3, end // 3)
+            slots = slice(*self.first[[some.start, some.stop]].astype(np.int64))
+            top = np.arange(begin, end, 3)
+            row = np.repeat(top, 3 * np.diff(self.first[some.start : some.stop + 1]))
+            row += np.arange(row.size) % 3
+            values = self.values[3 * slots.start : 3 * slots.stop]
+            parts = [
+                (values, row, np.repeat(self.indices[slots], 3)),
+                (self.left[some], top + 2, self.own + top),
+                (self.right[some], top, self.own + top + 2),
+            ]
+            yield _matrix(self, begin, end, [*parts, *_neighbours(self, begin, end)])
+
     def csr(self) -> sp.csr_array:
-        """The rows as a matrix over the local vector, without its zeros."""
-        top = 3 * np.arange(self.size // 3)
-        row = np.repeat(top, 3 * np.diff(self.first)) + np.arange(self.values.size) % 3
-        parts = [
-            (self.values, row, np.repeat(self.indices, 3)),
-            (self.left, top + 2, self.own + top),
-            (self.right, top, self.own + top + 2),
-        ]
-        return _matrix(self, [*parts, *_neighbours(self)])
+        return _stacked(self.pieces())
 
     def summed(self, groups: np.ndarray, count: int) -> sp.csr_array:
-        return summed(self.csr(), groups, count)
+        return _stacked(summed(piece, groups, count) for piece in self.pieces())
 
 
 SparseRows = CsrRows | DiagonalRows | TripleRows
@@ -176,7 +213,17 @@ SparseRows = CsrRows | DiagonalRows | TripleRows
 @sizeof.register(DiagonalRows)
 @sizeof.register(TripleRows)
 def _bytes(rows: SparseRows) -> int:
-    return sum(a.nbytes for a in vars(rows).values() if isinstance(a, np.ndarray))
+    arrays = {name: a for name, a in vars(rows).items() if isinstance(a, np.ndarray)}
+    if "before" in arrays and np.may_share_memory(arrays["before"], arrays["after"]):
+        del arrays["after"]
+    return sum(array.nbytes for array in arrays.values())
+
+
+def _columns(rows: SparseRows) -> np.ndarray:
+    own = np.arange(rows.start, rows.start + rows.size)
+    if rows.halo.size == 0:
+        return own
+    return np.concatenate([rows.halo[: rows.own], own, rows.halo[rows.own :]])
 
 
 def _passes(
@@ -206,20 +253,32 @@ def _passes(
     return changes.sum(axis=0)
 
 
-def _matrix(rows: SparseRows, parts: list[tuple[np.ndarray, ...]]) -> sp.csr_array:
-    """The diagonal and ``parts`` (values, rows, columns) as a matrix, without stored zeros."""
-    number = np.arange(rows.size)
-    parts = [(rows.diagonal, number, rows.own + number), *parts]
+def _cuts(rows: SparseRows, unit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that begin with a unit and have some thousand entries."""
+    step = unit * max(SOME * rows.size // (rows.values.size + rows.size) // unit, 1)
+    return ((begin, min(begin + step, rows.size)) for begin in range(0, rows.size, step))
+
+
+def _stacked(pieces: Iterable[sp.csr_array]) -> sp.csr_array:
+    return sp.vstack(list(pieces), format="csr")
+
+
+def _matrix(
+    rows: SparseRows, begin: int, end: int, parts: list[tuple[np.ndarray, ...]]
+) -> sp.csr_array:
+    """The diagonal and ``parts`` (values, rows, columns) of some rows, without stored zeros."""
+    number = np.arange(begin, end)
+    parts = [(rows.diagonal[begin:end], number, rows.own + number), *parts]
     kept = [[array[part[0] != 0] for array in part] for part in parts]
     data, row, column = (np.concatenate(arrays) for arrays in zip(*kept, strict=True))
-    shape = (rows.size, rows.columns.size)
-    return sp.csr_array((data.astype(np.float64), (row, column)), shape=shape)
+    shape = (end - begin, rows.size + rows.halo.size)
+    return sp.csr_array((data.astype(np.float64), (row - begin, column)), shape=shape)
 
 
-def _neighbours(rows: CsrRows | TripleRows) -> list[tuple[np.ndarray, ...]]:
-    number = np.arange(rows.size)
-    at = rows.own + number
-    return [(rows.before, number, at - 1), (rows.after, number, at + 1)]
+def _neighbours(rows: CsrRows | TripleRows, begin: int, end: int) -> list[tuple[np.ndarray, ...]]:
+    number = np.arange(begin, end)
+    at, some = rows.own + number, slice(begin, end)
+    return [(rows.before[some], number, at - 1), (rows.after[some], number, at + 1)]
 
 
 def summed(matrix: sp.csr_array, groups: np.ndarray, count: int) -> sp.csr_array:

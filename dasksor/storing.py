@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from dasksor.kernels import csr, diagonals
+from dasksor.kernels import csr, diagonals, triples
 from dasksor.sparse_rows import CsrRows, DiagonalRows, SparseRows, TripleRows, frozen
 
 # Rows in a chunk of diagonals; below the least, the loop around a chunk outweighs it.
@@ -22,15 +22,15 @@ class Block(NamedTuple):
     """Entries of a block of rows, their columns numbered locally.
 
     ``lower`` says whether ``own - 1`` stands for the unknown before the first row's in the whole
-    matrix too, ``upper`` the like of the last row. ``row`` is the unknown of each entry's row.
+    matrix too, ``upper`` the like of the last row. ``halo`` are the unknowns of other blocks.
     """
 
     data: np.ndarray
     indptr: np.ndarray
     indices: np.ndarray
-    row: np.ndarray
     diagonal: np.ndarray
-    columns: np.ndarray
+    halo: np.ndarray
+    start: int
     own: int
     lower: bool
     upper: bool
@@ -40,13 +40,15 @@ class Block(NamedTuple):
         return self.diagonal.size
 
     @property
+    def width(self) -> int:
+        """How many unknowns the local vector has."""
+        return self.size + self.halo.size
+
+    @property
     def narrowest(self) -> Any:
         """The smallest type that holds all off-diagonal values exactly: memory is time."""
-        values = self.data[self.indices != self.row]
-        if np.abs(values).max(initial=0.0) <= 127 and (values == np.rint(values)).all():
-            return np.int8
-        with np.errstate(over="ignore"):
-            return np.float32 if (values == values.astype(np.float32)).all() else np.float64
+        whole, single = csr.widths(self.indptr, self.indices, self.data, self.own)
+        return np.int8 if whole else np.float32 if single else np.float64
 
     @property
     def hangs_together(self) -> bool:
@@ -58,21 +60,22 @@ class Block(NamedTuple):
 
 
 def prepare_sparse(matrix: sp.csr_array, start: int, diagonal: np.ndarray) -> SparseRows:
-    """Store rows ``start, start + 1, ...`` of a canonical matrix for sweeps."""
-    size, n = matrix.shape
-    if size == n:
-        columns, indices = np.arange(n), matrix.indices
-    else:
-        columns = np.union1d(matrix.indices, np.arange(start, start + size))
-        indices = np.searchsorted(columns, matrix.indices)
-    own = int(np.searchsorted(columns, start))
-    index = np.int32 if max(columns.size, matrix.nnz) < 2**30 else np.int64
-    indptr, indices = (a.astype(index, copy=False) for a in (matrix.indptr, indices))
-    row = np.repeat(np.arange(own, own + size, dtype=index), np.diff(indptr))
-    lower = own > 0 and bool(columns[own - 1] == start - 1)
-    upper = own + size < columns.size and bool(columns[own + size] == start + size)
-    block = Block(matrix.data, indptr, indices, row, diagonal, columns, own, lower, upper)
-    found = np.zeros(size + columns.size, dtype=bool)
+    """Store rows ``start, start + 1, ...`` of a canonical matrix for sweeps.
+
+    Beside the rows as they were and the rows as they will be, hardly any memory is taken.
+    """
+    size, stop = diagonal.size, start + diagonal.size
+    columns = matrix.indices
+    below, above = np.unique(columns[columns < start]), np.unique(columns[columns >= stop])
+    own, width = below.size, below.size + size + above.size
+    index = np.int32 if max(width, matrix.nnz) < 2**30 else np.int64
+    indptr = matrix.indptr.astype(index, copy=False)
+    lower = own > 0 and bool(below[-1] == start - 1)
+    upper = above.size > 0 and bool(above[0] == stop)
+    halo = np.concatenate([below, above])
+    indices = _local(columns, start, stop, halo, own).astype(index, copy=False)
+    block = Block(matrix.data, indptr, indices, diagonal, halo, start, own, lower, upper)
+    found = np.zeros(size + width, dtype=bool)
     diagonals.mark(indptr, indices, found)
     offsets = np.flatnonzero(found) - own - size + 1
     offsets = np.union1d(offsets[offsets != 0], [-1, 1])
@@ -81,18 +84,45 @@ def prepare_sparse(matrix: sp.csr_array, start: int, diagonal: np.ndarray) -> Sp
         if chunk >= LEAST_CHUNK and offsets.size * size <= PADDING * matrix.nnz:
             return _by_diagonals(block, offsets, chunk)
         if size % 3 == 0 and matrix.nnz >= LONG * size:
-            rows = _by_triples(block)
-            if rows.values.size <= TRIPLE_PADDING * matrix.nnz:
-                return rows
+            first = np.zeros(size // 3 + 1, indptr.dtype)
+            triples.pack(*_entries(block), first, indices[:0], np.zeros(0))
+            if 3 * int(first[-1]) <= TRIPLE_PADDING * matrix.nnz:
+                return _by_triples(block, first)
     return _by_rows(block)
 
 
-def _common(block: Block) -> tuple[np.ndarray, np.ndarray, int]:
-    return frozen(block.diagonal), frozen(block.columns), block.own
+def _local(columns: np.ndarray, start: int, stop: int, halo: np.ndarray, own: int) -> np.ndarray:
+    """The places of global ``columns`` in the local vector."""
+    if halo.size == 0:
+        return columns if start == 0 else columns - start
+    indices = columns - columns.dtype.type(start - own)
+    far = np.flatnonzero((columns < start) | (columns >= stop))
+    place = np.searchsorted(halo, columns[far])
+    indices[far] = place + np.where(place < own, 0, stop - start)
+    return indices
+
+
+def _common(block: Block) -> tuple[np.ndarray, np.ndarray, int, int]:
+    return frozen(block.diagonal), frozen(block.halo), block.start, block.own
+
+
+def _entries(block: Block) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    return block.indptr, block.indices, block.data, block.own
 
 
 def _reach(block: Block) -> int:
-    return int(np.abs(block.indices - block.row).max())
+    """How far from its own unknown a row reads; its columns ascend, and none is empty."""
+    at = block.own + np.arange(block.size)
+    ends = block.indices[block.indptr[:-1]], block.indices[block.indptr[1:] - 1]
+    return max(int(np.abs(end - at).max()) for end in ends)
+
+
+def _near(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same arrays; of a symmetric matrix two views of one."""
+    if not np.array_equal(before[1:], after[:-1]):
+        return before, after
+    both = np.append(before, after[-1])
+    return both[:-1], both[1:]
 
 
 def _by_diagonals(block: Block, offsets: np.ndarray, chunk: int) -> DiagonalRows:
@@ -108,36 +138,26 @@ def _by_rows(block: Block) -> CsrRows:
     first = np.concatenate([[0], np.cumsum(-(-rest // csr.GROUP))]).astype(block.indptr.dtype)
     slots = csr.GROUP * int(first[-1])
     indices, values = np.zeros(slots, block.indices.dtype), np.zeros(slots, block.narrowest)
-    before, after = np.zeros((2, block.size), values.dtype)
+    before, after = (np.zeros(block.size, values.dtype) for _ in range(2))
     csr.pack(*pattern, block.data, *edges, first, indices, values, before, after)
     indices = indices.view(f"u{indices.itemsize}")
-    arrays = [frozen(a) for a in (first, indices, values, before, after)]
+    arrays = [frozen(a) for a in (first, indices, values, *_near(before, after))]
     arguments: Any = (*arrays, *_common(block), _reach(block))
     return CsrRows(*arguments)
 
 
-def _by_triples(block: Block) -> TripleRows:
-    row, width = block.row - block.own, 2 * block.columns.size
-    dtype: Any = block.narrowest
-    distance, triple, place = block.indices - block.row, row // 3, row % 3
-    inside = (place + distance >= 0) & (place + distance < 3)
-    before, after = np.zeros((2, block.size), dtype)
-    left, right = np.zeros((2, block.size // 3), dtype)
-    for array, at, offset in ((before, row, -1), (after, row, 1)):
-        array[at[distance == offset]] = block.data[distance == offset]
-    for array, offset in ((left, -2), (right, 2)):
-        chosen = inside & (distance == offset)
-        array[triple[chosen]] = block.data[chosen]
-    rest = ~inside & (np.abs(distance) > 1)
-    # In the order of a forward sweep: columns above, then columns below, each ascending.
-    key = triple[rest].astype(np.int64) * width + (distance[rest] < 0) * (width // 2)
-    key, slot = np.unique(key + block.indices[rest], return_inverse=True)
-    first = np.searchsorted(key // width, np.arange(block.size // 3 + 1))
-    values = np.zeros(3 * key.size, dtype)
-    values[3 * slot + place[rest]] = block.data[rest]
-    unsigned = np.dtype(f"u{block.indices.itemsize}")
-    indices = (key % (width // 2)).astype(unsigned)
-    first = first.astype(block.indptr.dtype)
-    arrays = [frozen(a) for a in (first, indices, values, left, right, before, after)]
+def _by_triples(block: Block, first: np.ndarray) -> TripleRows:
+    entries, dtype = _entries(block), block.narrowest
+    indices, values = (
+        np.empty(int(first[-1]), block.indices.dtype),
+        np.zeros(3 * int(first[-1]), dtype),
+    )
+    triples.pack(*entries, first, indices, values)
+    left, right = (np.zeros(block.size // 3, dtype) for _ in range(2))
+    before, after = (np.zeros(block.size, dtype) for _ in range(2))
+    triples.pack_inside(*entries, left, right, before, after)
+    indices = indices.view(f"u{indices.itemsize}")
+    inside = (left, right, *_near(before, after))
+    arrays = [frozen(a) for a in (first, indices, values, *inside)]
     arguments: Any = (*arrays, *_common(block), _reach(block))
     return TripleRows(*arguments)

@@ -15,7 +15,7 @@ from dask import delayed
 
 from dasksor.errors import BlockError
 from dasksor.partition import Partition, crossings
-from dasksor.rows import canonical_csr, canonical_dense, check_rows
+from dasksor.rows import Rows, canonical_csr, canonical_dense, check_rows, prepare_rows
 from dasksor.sources import RowFactory
 
 Matrix: TypeAlias = np.ndarray | sp.csr_array | da.Array | RowFactory
@@ -120,6 +120,17 @@ class LinearSystem:
             return delayed(assembled, pure=False)(pieces)
         return self.matrix[start:stop]
 
+    def prepared(self, start: int, stop: int) -> Any:
+        """The same rows ready for sweeps, a Dask ``Delayed``; only for a matrix that is not here.
+
+        Rows of a function are built and made ready in one task: a worker has no more of them at
+        a time than threads.
+        """
+        if isinstance(self.matrix, RowFactory):
+            make = delayed(_prepared, pure=False)
+            return make(self.matrix.function, start, stop, self.n)
+        return delayed(prepare_rows, pure=False)(self.rows(start, stop), start)
+
     def gathered(self) -> LinearSystem:
         """The same system with all of ``A`` in this process."""
         if self.is_local:
@@ -223,6 +234,10 @@ def _built(
         )
     _check_dtype(rows.dtype, "A")
     return canonical_csr(rows) if sp.issparse(rows) else canonical_dense(rows)
+
+
+def _prepared(function: Callable[[int, int], Any], start: int, stop: int, n: int) -> Rows:
+    return prepare_rows(_built(function, start, stop, n), start)
 
 
 def _check_dtype(dtype: np.dtype, name: str) -> None:

@@ -22,6 +22,7 @@ from distributed import Client, LocalCluster
 import dasksor
 from dasksor import Status, problems
 from dasksor.engine import roll
+from dasksor.sparse_rows import DiagonalRows
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
@@ -412,3 +413,22 @@ def test_fifty_solves_leave_nothing_behind(processes):
         assert dasksor.solve(A, b, mode=mode, rtol=1e-3, client=processes).success
     assert_nothing_left(processes)
     assert threading.active_count() <= before + 1
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["local", "dask", "blocks"])
+def test_no_matrix_is_kept_on_workers_beside_the_rows_made_ready(processes, mode, kind):
+    A = dasksor.problems.poisson((30, 30))
+    if kind == "blocks":
+        A = dasksor.problems.poisson((30, 30), nblocks=6)
+    elif kind == "dask":
+        A = da.from_delayed(dask.delayed(A), A.shape, A.dtype, meta=A)
+    held = []
+
+    def look(measurement):
+        kinds = processes.run(lambda dask_worker: [type(v) for v in dask_worker.data.values()])
+        held.append([kind for of_worker in kinds.values() for kind in of_worker])
+
+    dasksor.solve(A, np.ones(900), mode=mode, blocks=6, maxiter=5, client=processes, callback=look)
+    assert held[-1].count(DiagonalRows) == 6
+    assert not any(issubclass(kind, sp.sparray) for kind in held[-1])

@@ -21,7 +21,9 @@ from reference import (
     with_duplicates,
 )
 
-from dasksor import sparse_rows, storing
+from dasksor import problems, sparse_rows, storing
+from dasksor.analysis import row_facts
+from dasksor.partition import Partition
 from dasksor.rows import (
     DenseRows,
     canonical_csr,
@@ -371,3 +373,59 @@ def test_several_passes_at_once_are_as_many_passes(A, seed, omega, direction, co
         together = rows.sweep(y[None], b[None], omega, direction, count)
     np.testing.assert_array_equal(x, y)
     np.testing.assert_allclose(together, changes, rtol=1e-12)
+
+
+def matrices_of_tests():
+    """Grids, a solid and a scattered pattern, with whole and with rough entries."""
+    rng = np.random.default_rng(0)
+    nodes = sp.kron(problems.poisson((9, 8), points=9), np.ones((3, 3)))
+    for A in (
+        problems.poisson((40, 50)),
+        problems.poisson((12, 13, 14)),
+        problems.poisson((10, 10, 10), points=27),
+        canonical_csr(nodes + 9.0 * sp.eye_array(216)),
+        canonical_csr(sp.random_array((900, 900), density=0.01, rng=rng) + 9.0 * sp.eye_array(900)),
+    ):
+        d = sp.diags_array(np.exp(rng.standard_normal(A.shape[0])))
+        yield from (A, canonical_csr(d @ A @ d))
+
+
+def tree_of(n, rng):
+    """The Laplacian of a tree in which hardly any neighbours are adjacent, plus the identity."""
+    child = np.arange(1, n)
+    parent = (rng.random(n - 1) * child).astype(int)
+    graph = sp.csr_array((np.ones(n - 1), (child, parent)), shape=(n, n))
+    graph = sp.csr_array(graph + graph.T)
+    return sp.csr_array(sp.diags_array(graph.sum(axis=1) + 1.0) - graph)
+
+
+@pytest.mark.parametrize("nblocks", [1, 3])
+def test_rows_made_ready_take_at_most_1_3_times_the_bytes_of_csr(nblocks):
+    for A in matrices_of_tests():
+        bounds = Partition.even(A.shape[0], nblocks).ranges
+        stored = sum(sizeof(prepare_rows(A[i:j], i)) for i, j in bounds)
+        assert stored <= 1.3 * (12 * A.nnz + 4 * A.shape[0])
+
+
+def test_a_symmetric_pattern_keeps_what_couples_neighbours_once():
+    A = tree_of(300, np.random.default_rng(1)) + sp.diags_array(
+        [0.25, 0.25], offsets=[-1, 1], shape=(300, 300)
+    )
+    rows = prepare_rows(canonical_csr(A), 0)
+    assert isinstance(rows, CsrRows)
+    assert np.shares_memory(rows.before, rows.after)
+    np.testing.assert_array_equal(rows.csr().toarray(), A.toarray())
+
+
+def test_what_is_looked_at_in_pieces_is_the_whole():
+    for A in (*matrices_of_tests(), canonical_csr(tree_of(900, np.random.default_rng(0)))):
+        rows = prepare_rows(A, 0)
+        with mock.patch.object(sparse_rows, "SOME", A.nnz // 5):
+            pieces = list(rows.pieces())
+            facts = row_facts(rows, Partition((0, A.shape[0])))
+        assert len(pieces) > 1
+        np.testing.assert_array_equal(sp.vstack(pieces).toarray(), A.toarray())
+        assert facts.entries == A.nnz
+        whole = row_facts(rows, Partition((0, A.shape[0])))
+        assert facts.dominance == whole.dominance
+        assert facts.weight == pytest.approx(whole.weight)

@@ -115,11 +115,12 @@ def _take(x: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 def local_vector(rows: Rows, own: np.ndarray, parts: Sequence[tuple[int, np.ndarray]]) -> Any:
     """The local vector of a block, shape (nrhs, columns), from its own and others' values."""
-    x = np.zeros((len(own), rows.columns.size))
+    columns = rows.columns
+    x = np.zeros((len(own), columns.size))
     x[:, rows.own : rows.own + rows.size] = own
     for first, values in parts:
-        here = slice(*np.searchsorted(rows.columns, (first, first + values.shape[1])))
-        x[:, here] = values[:, rows.columns[here] - first]
+        here = slice(*np.searchsorted(columns, (first, first + values.shape[1])))
+        x[:, here] = values[:, columns[here] - first]
     return x
 
 

@@ -161,8 +161,11 @@ def _bring(
     for p, address in homes.items():
         start, stop = partition.ranges[p]
         with dask.annotate(workers=[address], allow_other_workers=False):
-            raw = _on_worker(system.rows(start, stop), client, address)
-            placed[0].append(delayed(prepare_rows, pure=False)(raw, start))
+            if system.is_local:
+                raw = _on_worker(system.rows(start, stop), client, address)
+                placed[0].append(delayed(prepare_rows, pure=False)(raw, start))
+            else:
+                placed[0].append(system.prepared(start, stop))
             for items, vectors in ((placed[1], system.rhs), (placed[2], system.start)):
                 entries = system.entries_of(vectors, start, stop)
                 items.append(_on_worker(entries, client, address))

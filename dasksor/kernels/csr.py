@@ -15,9 +15,10 @@ backward sweep does all this in the reverse order. Every storage does so, whatev
 in: that makes results independent of both, bit for bit.
 
 ``before`` and ``after`` hold a_i,i-1 and a_i,i+1, ``values`` the rest of each row in the order of a
-forward sweep, filled up with zeros to groups of four: rows of many lengths become loops of few,
-which the processor foresees. Row i has groups ``first[i], ..., first[i + 1] - 1``. Indices are
-unsigned: numba makes signed ones check for counting from the end.
+forward sweep, filled up with zeros to groups of three: rows of many lengths become loops of few,
+which the processor foresees, and not many bytes are zeros. Row i has groups
+``first[i], ..., first[i + 1] - 1``. Indices are unsigned: numba makes signed ones check for
+counting from the end.
 """
 
 from __future__ import annotations
@@ -27,8 +28,21 @@ import numpy as np
 
 from dasksor.kernels.fused import fma
 
-GROUP = 4
-ONE, TWO, THREE, FOUR = (np.uint64(k) for k in (1, 2, 3, 4))
+GROUP = 3
+ONE, TWO, THREE = (np.uint64(k) for k in (1, 2, 3))
+
+
+@numba.njit(nogil=True, cache=True)
+def widths(indptr, indices, data, own):
+    """Whether the entries off the diagonal are whole numbers of a byte, and whether float32."""
+    whole = single = True
+    for i in range(indptr.size - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            if indices[k] != own + i:
+                value = np.float64(data[k])
+                whole &= abs(value) <= 127.0 and value == np.rint(value)
+                single &= value == np.float64(np.float32(value))
+    return whole, single
 
 
 @numba.njit(nogil=True, cache=True)
@@ -71,19 +85,17 @@ def pack(indptr, indices, data, own, lower, upper, first, columns, values, befor
 @numba.njit(nogil=True, cache=True)
 def subtract(g, group, end, columns, values, x):
     for q in range(np.uint64(group), np.uint64(end)):
-        k = FOUR * q
+        k = THREE * q
         g = fma(-np.float64(values[k]), x[columns[k]], g)
         g = fma(-np.float64(values[k + ONE]), x[columns[k + ONE]], g)
         g = fma(-np.float64(values[k + TWO]), x[columns[k + TWO]], g)
-        g = fma(-np.float64(values[k + THREE]), x[columns[k + THREE]], g)
     return g
 
 
 @numba.njit(nogil=True, cache=True)
 def subtract_back(g, group, end, columns, values, x):
     for q in range(np.uint64(group), np.uint64(end)):
-        k = FOUR * (np.uint64(end) - ONE - (q - np.uint64(group)))
-        g = fma(-np.float64(values[k + THREE]), x[columns[k + THREE]], g)
+        k = THREE * (np.uint64(end) - ONE - (q - np.uint64(group)))
         g = fma(-np.float64(values[k + TWO]), x[columns[k + TWO]], g)
         g = fma(-np.float64(values[k + ONE]), x[columns[k + ONE]], g)
         g = fma(-np.float64(values[k]), x[columns[k]], g)

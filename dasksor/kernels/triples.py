@@ -17,6 +17,65 @@ from dasksor.kernels.fused import fma
 
 
 @numba.njit(nogil=True, cache=True)
+def following(indices, k, end, low, high, near):
+    """The first place from ``k`` of a column in ``low, ..., high - 1`` other than ``near``."""
+    while k < end and (indices[k] < low or indices[k] == near):
+        k += 1
+    return k if k < end and indices[k] < high else end
+
+
+@numba.njit(nogil=True, cache=True)
+def pack(indptr, indices, data, own, first, columns, values):
+    """Write ``first``, and the rest but what is in a triple or next to a row's own unknown.
+
+    The entries come as zeros; without room for them only ``first`` is written.
+    """
+    slot, places = 0, np.empty(3, np.int64)
+    for q in range(first.size - 1):
+        top = own + 3 * q
+        # In the order of a forward sweep: columns above, then columns below, each ascending.
+        for low, high in ((top + 3, np.iinfo(np.int64).max), (0, top)):
+            places[:] = indptr[3 * q : 3 * q + 3]
+            while True:
+                column = high
+                for r in range(3):
+                    near = top - 1 if r == 0 else top + 3 if r == 2 else -1
+                    end = indptr[3 * q + r + 1]
+                    k = places[r] = following(indices, places[r], end, low, high, near)
+                    if k < end:
+                        column = min(column, indices[k])
+                if column == high:
+                    break
+                for r in range(3):
+                    k = places[r]
+                    if k < indptr[3 * q + r + 1] and indices[k] == column:
+                        if values.size > 0:
+                            values[3 * slot + r] = data[k]
+                        places[r] += 1
+                if values.size > 0:
+                    columns[slot] = column
+                slot += 1
+        first[q + 1] = slot
+
+
+@numba.njit(nogil=True, cache=True)
+def pack_inside(indptr, indices, data, own, left, right, before, after):
+    """Store what is in a triple or next to a row's own unknown; everything comes as zeros."""
+    for i in range(before.size):
+        q, place = i // 3, i % 3
+        for k in range(indptr[i], indptr[i + 1]):
+            distance = indices[k] - own - i
+            if distance == -1:
+                before[i] = data[k]
+            elif distance == 1:
+                after[i] = data[k]
+            elif distance == 2 and place == 0:
+                right[q] = data[k]
+            elif distance == -2 and place == 2:
+                left[q] = data[k]
+
+
+@numba.njit(nogil=True, cache=True)
 def subtract(g, first, last, columns, values, x):
     g0, g1, g2 = g
     for k in range(np.uint64(first), np.uint64(last)):
