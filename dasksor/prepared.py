@@ -13,6 +13,7 @@ import numpy as np
 
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
+from dasksor.accelerate.chebyshev import Chebyshev
 from dasksor.accelerate.gmres import CYCLE, Gmres
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import Forecast, forecast
@@ -27,7 +28,7 @@ from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome
 from dasksor.errors import NotConverged
 from dasksor.omega import Cautious, Given
-from dasksor.options import AUTO, KRYLOV, Options, check_choice, checked_limits
+from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, checked_limits
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
@@ -48,7 +49,7 @@ class Prepared:
     mode : str
         ``"sequential"`` or ``"threads"``, and `reason` says why.
     accelerate : str or None
-        ``"cg"``, ``"bicgstab"``, ``"gmres"``, or None for plain sweeps.
+        ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, or None for plain sweeps.
     """
 
     matrix: Any
@@ -100,7 +101,7 @@ class Prepared:
             )
         if isinstance(system.rhs, da.Array):
             outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-        team = self._team if self.accelerate == "cg" else None
+        team = self._team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=self.reason, staleness=0, accelerate=self.accelerate,
@@ -129,8 +130,9 @@ class Prepared:
 
     @cached_property
     def _forecast(self) -> Forecast | None:
-        """What is expected without a coarse space, where that is worth a trial."""
-        if self._options.omega != AUTO or self._nullvector is not None:
+        """What is expected of gradients without a coarse space, where that is worth a trial."""
+        left_open = self._options.omega == AUTO and self._nullvector is None
+        if not left_open or self.accelerate != "cg":
             return None
         return forecast(self.matrix, self._nblocks)
 
@@ -162,7 +164,7 @@ class Prepared:
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
             return self._sweeps(system, request)
-        return self._gradients(request) if self.accelerate == "cg" else self._krylov(request)
+        return self._gradients(request) if self.accelerate in DEFINITE else self._krylov(request)
 
     def _krylov(self, request: Options) -> tuple[Course, Driver]:
         relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
@@ -182,13 +184,14 @@ class Prepared:
         # Without a tolerance nothing would say that the expectation was wrong.
         expected = self._forecast if 0.0 < rtol < 1.0 else None
         splitting = self._plain if expected else self._deflated
-        # Conjugate gradients converge for every omega in (0, 2).
+        method = Chebyshev if self.accelerate == "chebyshev" else Gradients
+        # Both converge for every omega in (0, 2).
         given = request.omega != AUTO
         relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
         course = Course(request.limits, relaxation, request.callback)
 
         def driver(splitting: Splitting, patience: int | None = None) -> Driver:
-            begin, threads = partial(Gradients, splitting), self._team.size
+            begin, threads = partial(method, splitting), self._team.size
             return partial(accelerated.run, begin, threads=threads, patience=patience)
 
         if expected is None:
