@@ -10,6 +10,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import scipy.sparse as sp
 
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
@@ -29,13 +30,13 @@ from dasksor.engine.outcome import Outcome
 from dasksor.errors import NotConverged
 from dasksor.omega import Cautious, Given
 from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, checked_limits
+from dasksor.ordering import Driver, better_order, in_order, permuted
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
 from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix, as_vectors
 
-Driver = Callable[[np.ndarray, np.ndarray, Course], Outcome]
 # With a coarse space the iterations hardly depend on omega, between 1 and 1.5.
 OMEGA = 1.25
 
@@ -88,6 +89,10 @@ class Prepared:
         """The result of a solve with this matrix."""
         rhs, start = system.vectors()
         course, run = self._method(system, request)
+        reason = self.reason
+        if self._order is not None:
+            run = in_order(run, self._order)
+            reason += "; rows in reverse Cuthill-McKee order"
         setup = time.perf_counter() - began
         outcome = run(rhs, start, course)
         left_open = self.accelerate in KRYLOV and request.accelerate == AUTO
@@ -104,7 +109,7 @@ class Prepared:
         team = self._team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
-            mode=self.mode, reason=self.reason, staleness=0, accelerate=self.accelerate,
+            mode=self.mode, reason=reason, staleness=0, accelerate=self.accelerate,
             blocks=self._nblocks if team else 1, workers=team.size if team else 1,
             mailbox=None, losses=0, moves=0,
         )  # fmt: skip
@@ -129,37 +134,54 @@ class Prepared:
         return Team(min(available_cores(), self._nblocks) if self.mode == "threads" else 1)
 
     @cached_property
+    def _order(self) -> np.ndarray | None:
+        """The rows in the order of accelerated solves, where that is another."""
+        if self.accelerate is None or isinstance(self.matrix, np.ndarray):
+            return None
+        return better_order(self.matrix, symmetric=self.accelerate in DEFINITE)
+
+    @cached_property
+    def _ordered(self) -> tuple[sp.csr_array | np.ndarray, np.ndarray | None]:
+        """The matrix, and its null vector, as accelerated solves have them."""
+        order, nullvector = self._order, self._nullvector
+        if order is None:
+            return self.matrix, nullvector
+        return permuted(self.matrix, order), nullvector if nullvector is None else nullvector[order]
+
+    @cached_property
     def _forecast(self) -> Forecast | None:
         """What is expected of gradients without a coarse space, where that is worth a trial."""
         left_open = self._options.omega == AUTO and self._nullvector is None
         if not left_open or self.accelerate != "cg":
             return None
-        return forecast(self.matrix, self._nblocks)
+        return forecast(self._ordered[0], self._nblocks)
 
     @cached_property
     def _plain(self) -> Splitting:
         assert self._forecast is not None
-        omega = self._forecast.omega
-        return prepare_splitting(self.matrix, omega, self._team, self._nblocks, deflated=False)
+        matrix, omega = self._ordered[0], self._forecast.omega
+        return prepare_splitting(matrix, omega, self._team, self._nblocks, deflated=False)
 
     @cached_property
     def _deflated(self) -> Splitting:
         # Omega 1 takes the triangle of a dense matrix as it is, without a copy.
         best = 1.0 if isinstance(self.matrix, np.ndarray) else OMEGA
         wanted = self._options.omega
+        matrix, nullvector = self._ordered
         return prepare_splitting(
-            self.matrix,
+            matrix,
             best if wanted == AUTO else float(wanted),
             self._team,
             self._nblocks,
-            nullvector=self._nullvector,
+            nullvector=nullvector,
         )
 
     @cached_property
     def _ssor(self) -> Ssor:
         wanted = self._options.omega
         omega = None if wanted == AUTO else float(wanted)
-        return prepare_ssor(self.matrix, omega, self._nullvector)
+        matrix, nullvector = self._ordered
+        return prepare_ssor(matrix, omega, nullvector)
 
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
