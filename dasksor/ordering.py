@@ -23,8 +23,8 @@ Driver = Callable[[np.ndarray, np.ndarray, Course], Outcome]
 FEWEST = 50_000
 # Rows are looked at for jumps, so many of them.
 LOOKED_AT = 1_000
-# Between a row and the next each of m entries jumps by 0.3 n / m to 0.8 n / m if numbers are random,
-# by less than 0.01 n / m on grids and on meshes in a numbering that follows them.
+# Between a row and the next each of m entries jumps by 0.3 n / m to 0.8 n / m where numbers are
+# random, by less than 0.01 n / m on grids and on meshes in a numbering that follows them.
 SCATTERED = 0.1
 # Levels that hold so much of a graph show that it has no order in which coupled rows are near.
 WIDE = 0.1
@@ -39,7 +39,7 @@ def better_order(matrix: sp.csr_array, *, symmetric: bool) -> np.ndarray | None:
     jump = jumps(*pattern, max(1, n // LOOKED_AT))
     if jump * matrix.nnz < SCATTERED * n**2 or widest_level(*pattern, n // 2, n // 4) > WIDE * n:
         return None
-    return reverse_cuthill_mckee(narrowed(matrix.copy()), symmetric_mode=symmetric)
+    return reverse_cuthill_mckee(narrowed(sp.csr_array(matrix)), symmetric_mode=symmetric)
 
 
 def permuted(matrix: sp.csr_array, order: np.ndarray) -> sp.csr_array:

@@ -247,6 +247,14 @@ def test_iterations_are_counted(maxiter):
     assert course.best_sweeps == maxiter
 
 
+def test_single_eigenvalues_far_below_the_others_are_left_to_conjugate_gradients():
+    line = problems.poisson((300,))
+    A, b = sp.csr_array(line @ line), np.random.default_rng(0).standard_normal(300)
+    assert dasksor.solve(A, b, rtol=1e-8, accelerate="cg", maxiter=3000).success
+    x, course, _ = solve(A, b, maxiter=3000)
+    check(A, b, x, course, Status.MAXITER)
+
+
 # The front
 
 
