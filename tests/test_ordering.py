@@ -144,7 +144,7 @@ def test_plain_sweeps_keep_the_order(small):
 
 
 def test_a_large_scattered_grid():
-    A = scattered(problems.poisson((240, 220)))
+    A = scattered(problems.poisson((520, 500)))
     result = dasksor.solve(A, np.ones(A.shape[0]), rtol=1e-6)
     assert result.success
     assert "reverse Cuthill-McKee" in result.reason
