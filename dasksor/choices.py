@@ -19,7 +19,7 @@ from dasksor.analysis import (
 )
 from dasksor.engine.method import Method
 from dasksor.engine.steps import ENERGY, RESIDUAL
-from dasksor.options import AUTO, KRYLOV, Options
+from dasksor.options import AUTO, DEFINITE, KRYLOV, Options
 from dasksor.system import LinearSystem
 
 WORTH_PROVING = 0.95
@@ -28,7 +28,7 @@ WORTH_PROVING = 0.95
 DOMINATED = 0.75
 HERE = (AUTO, "sequential", "threads")
 UNSUITABLE = (
-    "accelerate='cg' needs a symmetric matrix with a positive diagonal, and A is not: "
+    "accelerate={!r} needs a symmetric matrix with a positive diagonal, and A is not: "
     "leave accelerate out"
 )
 
@@ -66,7 +66,8 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     """The Krylov method of a solve in this process; None for plain sweeps.
 
     In mode "auto" the one that suits the matrix, unless the order of sweeps, or their number alone,
-    is asked for; in mode "sequential" only what is asked for; in mode "threads" always "cg".
+    is asked for; in mode "sequential" only what is asked for; in mode "threads" "cg" unless
+    "chebyshev" is asked for.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
         They are asked for, and the matrix cannot be symmetric positive definite; blocks of a
         dense matrix.
     """
-    asked = options.accelerate == "cg" or options.mode == "threads"
+    asked = options.accelerate in DEFINITE or options.mode == "threads"
+    definite = "chebyshev" if options.accelerate == "chebyshev" else "cg"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
         return None
     if options.accelerate in KRYLOV:
@@ -83,14 +85,14 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
         return None
     suitable = suits_gradients(system.matrix)  # type: ignore[arg-type]
     if asked and not suitable:
-        raise ValueError(UNSUITABLE)
+        raise ValueError(UNSUITABLE.format(definite))
     if isinstance(system.matrix, np.ndarray) and (options.blocks or 1) > 1:
         raise ValueError(
             f"a dense matrix is one block in mode 'threads', got blocks={options.blocks}: "
             "leave it out"
         )
     if suitable:
-        return "cg"
+        return definite
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
 
 
@@ -161,7 +163,7 @@ def choose_method(
     staleness = choose_staleness(options.staleness, facts, nthreads)
     suitable = could_be_positive_definite(facts)
     if accelerate == "cg" and not suitable:
-        raise ValueError(UNSUITABLE)
+        raise ValueError(UNSUITABLE.format(accelerate))
     free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
     if accelerate == "cg" or (accelerate == AUTO and free and suitable):
         return Method(None, directions, ENERGY)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import dasksor
 from dasksor import demo as demonstration
-from dasksor.options import AUTO, MODES
+from dasksor.options import ACCELERATIONS, AUTO, MODES
 from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
 from dasksor.progress import Watch
@@ -98,13 +98,11 @@ def demo() -> None:
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(
-        None, auto=AUTO, cg="cg", bicgstab="bicgstab", gmres="gmres", gcr="gcr", none=None
-    ),
+    type=_WordOr(None, **{name or "none": name for name in ACCELERATIONS}),
     default=AUTO,
     show_default=True,
-    help="cg, for symmetric positive definite A, not in mode sync; bicgstab and gmres, for any A "
-    "in this process; gcr, for mode async; none: plain sweeps.",
+    help="cg, for symmetric positive definite A, not in mode sync; chebyshev, for the same, "
+    "bicgstab and gmres, for any A, in this process; gcr, for mode async; none: plain sweeps.",
 )
 @click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")

@@ -19,9 +19,11 @@ from dasksor.system import as_vectors
 
 AUTO = "auto"
 MODES = (AUTO, "sequential", "threads", "sync", "async")
+# Methods for symmetric positive definite matrices.
+DEFINITE = ("cg", "chebyshev")
 # Krylov methods for any matrix, which run in this process only.
 KRYLOV = ("bicgstab", "gmres")
-ACCELERATIONS = (AUTO, "cg", "gcr", *KRYLOV, None)
+ACCELERATIONS = (AUTO, *DEFINITE, "gcr", *KRYLOV, None)
 MAILBOXES = (AUTO, "memory", "shared", "direct", "variables")
 DIRECTIONS = {
     "forward": (FORWARD,),
@@ -62,6 +64,11 @@ class Options:
     def waits(self) -> bool:
         """Whether blocks may have to wait for each other."""
         return self.staleness is not None and self.accelerate not in ("cg", "gcr")
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether nothing that is asked for runs on a cluster."""
+        return self.accelerate == "chebyshev" or self.mode in ("sequential", "threads")
 
     @property
     def leaves_sweeps_open(self) -> bool:
@@ -238,7 +245,13 @@ def _check_acceleration(mode: str, accelerate: str | None, sweep: str) -> None:
             f"accelerate={accelerate!r} is for mode 'sequential', got mode {mode!r}: "
             "leave one of them out"
         )
-    here = mode == "threads" or (mode in (AUTO, "sequential") and accelerate in ("cg", *KRYLOV))
+    if accelerate == "chebyshev" and mode == "async":
+        raise ValueError(
+            "accelerate='chebyshev' is for modes 'sequential' and 'threads', got mode 'async': "
+            "leave one of them out"
+        )
+    accelerated = accelerate in (*DEFINITE, *KRYLOV)
+    here = mode == "threads" or (mode in (AUTO, "sequential") and accelerated)
     if here and sweep != "forward":
         raise ValueError(
             f"sweep={sweep!r} has no meaning where accelerated solves go forth and back: "

@@ -10,9 +10,11 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import scipy.sparse as sp
 
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
+from dasksor.accelerate.chebyshev import Chebyshev
 from dasksor.accelerate.gmres import CYCLE, Gmres
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import Forecast, forecast
@@ -34,14 +36,14 @@ from dasksor.engine.method import Method
 from dasksor.engine.outcome import Outcome
 from dasksor.errors import NotConverged
 from dasksor.omega import Cautious, Given
-from dasksor.options import AUTO, KRYLOV, Options, check_choice, checked_limits
+from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, checked_limits
+from dasksor.ordering import Driver, better_order, in_order, permuted
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
 from dasksor.rows import Rows, prepare_rows
 from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix
 
-Driver = Callable[..., Outcome]
 # With a coarse space the iterations hardly depend on omega, between 1 and 1.5.
 OMEGA = 1.25
 
@@ -55,7 +57,7 @@ class Prepared:
     mode : str
         ``"sequential"`` or ``"threads"``, and `reason` says why.
     accelerate : str or None
-        ``"cg"``, ``"bicgstab"``, ``"gmres"``, or None for plain sweeps.
+        ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, or None for plain sweeps.
     """
 
     matrix: Any
@@ -93,6 +95,10 @@ class Prepared:
         """The result of a solve with this matrix."""
         rhs, start = system.vectors()
         course, run = self._method(system, request)
+        reason = self.reason
+        if self._order is not None:
+            run = in_order(run, self._order)
+            reason += "; rows in reverse Cuthill-McKee order"
         setup = time.perf_counter() - began
         outcome = run(rhs, start, course)
         left_open = self.accelerate in KRYLOV and request.accelerate == AUTO
@@ -106,10 +112,10 @@ class Prepared:
             )
         if isinstance(system.rhs, da.Array):
             outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
-        team = self._team if self.accelerate == "cg" else None
+        team = self._team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
-            mode=self.mode, reason=self.reason, staleness=0, accelerate=self.accelerate,
+            mode=self.mode, reason=reason, staleness=0, accelerate=self.accelerate,
             blocks=self._nblocks if team else 1, workers=team.size if team else 1,
             mailbox=None, losses=0, moves=0,
         )  # fmt: skip
@@ -134,29 +140,46 @@ class Prepared:
         return Team(min(available_cores(), self._nblocks) if self.mode == "threads" else 1)
 
     @cached_property
-    def _forecast(self) -> Forecast | None:
-        """What is expected without a coarse space, where that is worth a trial."""
-        if self._options.omega != AUTO or self._options.nullspace is not None:
+    def _order(self) -> np.ndarray | None:
+        """The rows in the order of accelerated solves, where that is another."""
+        if self.accelerate is None or isinstance(self.matrix, np.ndarray):
             return None
-        return forecast(self.matrix, self._nblocks)
+        return better_order(self.matrix, symmetric=self.accelerate in DEFINITE)
+
+    @cached_property
+    def _ordered(self) -> tuple[sp.csr_array | np.ndarray, np.ndarray | None]:
+        """The matrix, and vectors nearly in its null space, as accelerated solves have them."""
+        order, nullspace = self._order, self._options.nullspace
+        if order is None:
+            return self.matrix, nullspace
+        return permuted(self.matrix, order), None if nullspace is None else nullspace[:, order]
+
+    @cached_property
+    def _forecast(self) -> Forecast | None:
+        """What is expected of gradients without a coarse space, where that is worth a trial."""
+        left_open = self._options.omega == AUTO and self._options.nullspace is None
+        if not left_open or self.accelerate != "cg":
+            return None
+        return forecast(self._ordered[0], self._nblocks)
 
     @cached_property
     def _plain(self) -> Splitting:
         assert self._forecast is not None
-        omega = self._forecast.omega
-        return prepare_splitting(self.matrix, omega, self._team, self._nblocks, deflated=False)
+        matrix, omega = self._ordered[0], self._forecast.omega
+        return prepare_splitting(matrix, omega, self._team, self._nblocks, deflated=False)
 
     @cached_property
     def _deflated(self) -> Splitting:
         # Omega 1 takes the triangle of a dense matrix as it is, without a copy.
         best = 1.0 if isinstance(self.matrix, np.ndarray) else OMEGA
         wanted = self._options.omega
+        matrix, nullspace = self._ordered
         return prepare_splitting(
-            self.matrix,
+            matrix,
             best if wanted == AUTO else float(wanted),
             self._team,
             self._nblocks,
-            nullspace=self._options.nullspace,
+            nullspace=nullspace,
         )
 
     @cached_property
@@ -165,12 +188,13 @@ class Prepared:
         omega = None if wanted == AUTO else float(wanted)
         # Mode "auto" has come here since the matrix does not suit conjugate gradients.
         symmetric = self._options.accelerate != AUTO and suits_gradients(self.matrix)
-        return prepare_ssor(self.matrix, omega, self._options.nullspace, symmetric=symmetric)
+        matrix, nullspace = self._ordered
+        return prepare_ssor(matrix, omega, nullspace, symmetric=symmetric)
 
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
             return self._sweeps(system, request)
-        return self._gradients(request) if self.accelerate == "cg" else self._krylov(request)
+        return self._gradients(request) if self.accelerate in DEFINITE else self._krylov(request)
 
     def _krylov(self, request: Options) -> tuple[Course, Driver]:
         relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
@@ -190,13 +214,14 @@ class Prepared:
         # Without a tolerance nothing would say that the expectation was wrong.
         expected = self._forecast if 0.0 < rtol < 1.0 else None
         splitting = self._plain if expected else self._deflated
-        # Conjugate gradients converge for every omega in (0, 2).
+        method = Chebyshev if self.accelerate == "chebyshev" else Gradients
+        # Both converge for every omega in (0, 2).
         given = request.omega != AUTO
         relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
         course = Course(request.limits, relaxation, request.callback)
 
-        def driver(splitting: Splitting, patience: int | None = None) -> Driver:
-            begin, threads = partial(Gradients, splitting), self._team.size
+        def driver(splitting: Splitting, patience: int | None = None) -> Callable[..., Outcome]:
+            begin, threads = partial(method, splitting), self._team.size
             return partial(accelerated.run, begin, threads=threads, patience=patience)
 
         if expected is None:

@@ -104,18 +104,20 @@ def solve(
     staleness : int, None or "auto"
         For mode "async": how many sweeps old the values of other blocks may be. 0 is exact SOR,
         bit for bit the sequential result; None never waits (chaotic relaxation).
-    accelerate : {"auto", "cg", "bicgstab", "gmres", "gcr", None}
+    accelerate : {"auto", "cg", "chebyshev", "bicgstab", "gmres", "gcr", None}
         ``"cg"``, for symmetric positive definite ``A``: in this process conjugate gradients
         preconditioned by SSOR and deflated by a coarse space (`sweeps` then counts iterations); in
         mode "async" every two passes of free sweeps become a direction of flexible conjugate
-        gradients. ``"bicgstab"`` and ``"gmres"``, for any ``A``: the same in this process by
-        stabilised biconjugate gradients or generalised minimal residuals. ``"gcr"``, for mode
-        "async" and any ``A``, goes along such a direction as far as the norm of the residual falls.
-        ``None`` is plain relaxation. ``"auto"``: "cg" where ``A``
-        is symmetric with a positive diagonal and the mode is "auto" or "threads", or `staleness` is
-        None; in this process and mode "auto" "bicgstab" for other matrices, unless well dominated
-        by their diagonal, and plain sweeps go on where it fails; with `staleness` None "gcr" for
-        other matrices with a positive diagonal, unless well dominated by it.
+        gradients. ``"chebyshev"``, for the same matrices in this process: Chebyshev semi-iteration,
+        in place of conjugate gradients and without their inner products. ``"bicgstab"`` and
+        ``"gmres"``, for any ``A``: the same in this process by stabilised biconjugate gradients or
+        generalised minimal residuals. ``"gcr"``, for mode "async" and any ``A``, goes along such a
+        direction as far as the norm of the residual falls. ``None`` is plain relaxation.
+        ``"auto"``: "cg" where ``A`` is symmetric with a positive diagonal and the mode is "auto" or
+        "threads", or `staleness` is None; in this process and mode "auto" "bicgstab" for other
+        matrices, unless well dominated by their diagonal, and plain sweeps go on where it fails;
+        with `staleness` None "gcr" for other matrices with a positive diagonal, unless well
+        dominated by it.
     nullspace : array_like, shape (n,) or (n, k), optional
         For accelerated solves of sparse matrices in this process, where mode "auto" then stays: k
         vectors that ``A`` takes nearly to zero, as the rigid body modes of an elastic body. Pieces
@@ -178,8 +180,8 @@ def solve(
         callback=callback,
     )
     has_client = client is not None or current_client() is not None
-    if request.mode in ("sequential", "threads"):
-        system = system.gathered()
+    if request.stays_here:
+        system, has_client = system.gathered(), False
     accelerate = acceleration_here(request, system)
     check_nullspace(request, system, accelerate)
     has_client &= request.nullspace is None

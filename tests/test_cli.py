@@ -149,7 +149,10 @@ def test_divergence_is_valid_json(tmp_path):
         (("--omega", "fast"), "'fast' is none of auto|number"),
         (("--staleness", 1), "staleness has no meaning in mode 'auto'"),
         (("--staleness", "old"), "'old' is none of auto|none|integer"),
-        (("--accelerate", "minres"), "'minres' is none of auto|cg|bicgstab|gmres|gcr|none"),
+        (
+            ("--accelerate", "minres"),
+            "'minres' is none of auto|cg|chebyshev|gcr|bicgstab|gmres|none",
+        ),
         (("--accelerate", "cg", "--mode", "sync"), "accelerate has no meaning in mode 'sync'"),
         (("--accelerate", "none", "--mode", "threads"), "'threads' is for accelerated solves"),
         (("--accelerate", "cg", "--staleness", 0, "--mode", "async"), "leave staleness out"),

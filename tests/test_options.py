@@ -83,6 +83,8 @@ def test_sweeps_are_passes(sweep, directions):
         {"mode": "sequential", "accelerate": None},
         {"mode": "threads"},
         {"mode": "threads", "accelerate": "cg", "blocks": 30},
+        {"mode": "threads", "accelerate": "chebyshev", "blocks": 30},
+        {"mode": "sequential", "accelerate": "chebyshev"},
         {"client": fake_client()},
         {"mode": "sync", "client": fake_client()},
         {"callback": print},
@@ -110,8 +112,9 @@ BAD = [
     (
         {"accelerate": "minres"},
         ValueError,
-        "accelerate must be one of auto, cg, gcr, bicgstab, gmres, None; got 'minres'",
+        "accelerate must be one of auto, cg, chebyshev, gcr, bicgstab, gmres, None; got 'minres'",
     ),
+    ({"accelerate": "chebyshev"}, ValueError, "'chebyshev' is for modes .*got mode 'async'"),
     (
         {"accelerate": "cg", "staleness": 1},
         ValueError,
@@ -189,6 +192,7 @@ def test_bad_options_are_refused_before_a_cluster_starts(monkeypatch, bad, error
         ("threads", {"client": fake_client()}),
         ("threads", {"checkpoint": "run"}),
         ("sync", {"accelerate": "cg"}),
+        ("sync", {"accelerate": "chebyshev"}),
         ("sync", {"accelerate": None}),
         ("auto", {"staleness": None}),
         ("auto", {"mailbox": "memory"}),
@@ -202,9 +206,10 @@ def test_an_option_is_refused_where_it_would_do_nothing(mode, meaningless):
 
 @pytest.mark.parametrize("sweep", ["backward", "symmetric"])
 @pytest.mark.parametrize("mode", ["auto", "sequential", "threads"])
-def test_gradients_in_this_process_have_an_order_of_their_own(mode, sweep):
+@pytest.mark.parametrize("accelerate", ["cg", "chebyshev"])
+def test_gradients_in_this_process_have_an_order_of_their_own(accelerate, mode, sweep):
     with pytest.raises(ValueError, match=f"sweep='{sweep}' has no meaning where accelerated"):
-        checked(mode=mode, accelerate="cg", sweep=sweep)
+        checked(mode=mode, accelerate=accelerate, sweep=sweep)
 
 
 def test_threads_are_for_accelerated_solves():
@@ -212,7 +217,9 @@ def test_threads_are_for_accelerated_solves():
         checked(mode="threads", accelerate=None)
 
 
-@pytest.mark.parametrize("accelerated", [{"mode": "threads"}, {"accelerate": "cg"}], ids=str)
+@pytest.mark.parametrize(
+    "accelerated", [{"mode": "threads"}, {"accelerate": "cg"}, {"accelerate": "chebyshev"}], ids=str
+)
 @pytest.mark.parametrize("A", [[[2.0, 1.0], [0.5, 2.0]], [[2.0, 1.0], [1.0, -2.0]]], ids=str)
 def test_gradients_are_refused_for_unsuitable_matrices(A, accelerated):
     with pytest.raises(ValueError, match="needs a symmetric matrix with a positive diagonal"):

@@ -72,7 +72,8 @@ class Gradients:
         self._start = np.zeros(self._sums.shape[1])
         self._parts = np.zeros((3, size))
         self._over = self._looks = False
-        self._until = self._deadline = self._target = 0.0
+        self._until = 0
+        self._deadline = self._target = 0.0
 
     def measured(self) -> tuple[np.ndarray, float]:
         """The iterate, and the 2-norm of ``b - A x`` computed anew from it."""
@@ -115,13 +116,16 @@ class Gradients:
         if self._fresh:
             self._begin(number)
         while not self._over:
-            self._direction(number)
-            self._step(number)
-            if number == 0:
-                self._decide()
-            self._splitting.team.meet()
-            if self._looks:
-                self._look(number)
+            self._iterate(number)
+
+    def _iterate(self, number: int) -> None:
+        self._direction(number, self._beta)
+        self._step(number)
+        if number == 0:
+            self._decide()
+        self._splitting.team.meet()
+        if self._looks:
+            self._look(number)
 
     def _begin(self, number: int) -> None:
         split, meet = self._splitting, self._splitting.team.meet
@@ -148,13 +152,13 @@ class Gradients:
             self._factor = self._norm / math.sqrt(self._rho) if self._rho else 0.0
         meet()
 
-    def _direction(self, number: int) -> None:
+    def _direction(self, number: int, beta: float) -> None:
         """From ``r`` to ``p``, ``t`` and ``y``, with ``p'(t + y)`` in parts."""
         split, meet = self._splitting, self._splitting.team.meet
         sums = self._sums[number]
         sums[:] = 0.0
         for triangles, _, image in split.parts[number].blocks:
-            triangles.backward(self._r, self._beta, self._p, self._t, image=image, sums=sums)
+            triangles.backward(self._r, beta, self._p, self._t, image=image, sums=sums)
         meet()
         if split.deflation is not None:
             if number == 0:
