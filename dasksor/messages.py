@@ -113,12 +113,10 @@ class Cut(Enum):
 
 
 class Step(NamedTuple):
-    """A step along a flexible conjugate direction.
+    """A step of ``length`` along ``z + Z coarse - sum_i conjugate[i] p_i``, oldest ``p_i`` first.
 
-    The new direction is ``z + Z coarse - sum_i conjugate[i] p_i`` over the directions kept, oldest
-    first, and ``length`` the step along it: arrays of shape (nrhs, members), (directions, nrhs) and
-    (nrhs,). Where cycles start with the coarse space ``Z coarse`` is part of the next ``z``
-    instead.
+    Shapes are (nrhs,), (nrhs, members), (directions, nrhs). Where cycles start with the coarse
+    space ``Z coarse`` is part of the next ``z`` instead.
     """
 
     coarse: np.ndarray
@@ -158,11 +156,9 @@ class Cycle(NamedTuple):
 class Stretch(NamedTuple):
     """From the monitor to every host of an accelerated run; a higher ``number`` replaces others.
 
-    Make cycles, the first of them up to snapshot ``epoch``, until the residual is likely to be no
-    more than ``targets``, or it is time to measure it anyway, and measure it. Right-hand sides have
-    norms ``rhs_norms``, ``done`` passes are made, ``most`` will be. With no ``targets`` the
-    coarse space is still to be found, and the start to be measured. ``keep`` and ``oldest`` as of
-    `Order`.
+    Make cycles, the first up to snapshot ``epoch``, until the residual seems to meet ``targets`` or
+    it is time anyway, and measure it; ``done`` passes are made, ``most`` will be. With no
+    ``targets`` find the coarse space and measure the start. The rest as of `Order`.
     """
 
     number: int
@@ -245,9 +241,8 @@ class Moments(NamedTuple):
 
     ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions ``p_i`` kept, and
     ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`). ``values`` has a row for each of
-    ``t'r``, ``t'Az``, the ``t'q_i``, and the ``t_i'r``, and ``residual`` the norm of ``r``, for
-    each right-hand side. ``coarse`` holds ``Z'(r - A z)`` and ``Z'r`` over the aggregates of the
-    block, shape (2, nrhs, members).
+    ``t'r``, ``t'Az``, the ``t'q_i``, the ``t_i'r``; ``residual`` is the norm of ``r``; ``coarse``,
+    shape (2, nrhs, members), is ``Z'(r - A z)`` and ``Z'r`` over the aggregates of the block.
     """
 
     block: int
