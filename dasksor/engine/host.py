@@ -61,6 +61,7 @@ class Host:
         self.blocks = {block.index: block for block in blocks}
         self.number, self.buddy, self._tells = number, buddy, tells
         self._leader = leader
+        self._due: Cycle | None = None
         self.swept, self.busy = 0, 0.0
         self.copies: dict[int, dict[int, Saved]] = {}
         self.timings = {p: Timings() for p in self.blocks}
@@ -129,12 +130,15 @@ class Host:
             self._deliver(block)
 
     def _lead(self, cycle: Cycle | None) -> None:
-        """Pass on what the leader has just decided."""
+        """Pass on what the leader has just decided.
+
+        Its own blocks hear of it in the next `step`, when the others have been told: to begin a
+        cycle is work, during which they would wait.
+        """
         assert self._leader is not None
         if self._leader.failure is not None or cycle is not None:
             self._announce()
-        if cycle is not None:
-            self._tell(cycle)
+        self._due = cycle or self._due
 
     def _announce(self) -> None:
         leader = self._leader
@@ -147,6 +151,10 @@ class Host:
 
     def step(self) -> bool:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
+        if self._due is not None:
+            cycle, self._due = self._due, None
+            self._tell(cycle)
+            return True
         for p, block in self.blocks.items():
             if block.can_measure:
                 self.at_work = p
