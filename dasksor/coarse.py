@@ -233,10 +233,6 @@ class CoarseSpace:
         c = np.abs(c)
         return dots(c, (self._absolute @ c.T).T)
 
-    def place(self, members: np.ndarray) -> np.ndarray:
-        """Where ``members`` are in vectors of the coarse space."""
-        return np.searchsorted(self.members, members)
-
 
 def _fills_up(matrix: sp.csr_array) -> bool:
     n = matrix.shape[0]

@@ -5,10 +5,13 @@ Of two messages with the same `slot`, the one of higher `age` says all that the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
+
+from dasksor.status import Status
 
 
 class Slice(NamedTuple):
@@ -110,39 +113,67 @@ class Cut(Enum):
 
 
 class Step(NamedTuple):
-    """A step along a flexible conjugate direction: everything of shape (nrhs, ...).
+    """A step of ``length`` along ``z + Z coarse - sum_i conjugate[i] p_i``, oldest ``p_i`` first.
 
-    The new direction is ``z + Z coarse - sum_i conjugate[i] p_i`` over the directions kept, oldest
-    first, and ``length`` the step along it. Where cycles start with the coarse space ``Z coarse``
-    is part of the next ``z`` instead.
+    Shapes are (nrhs,), (nrhs, members), (directions, nrhs). Where cycles start with the coarse
+    space ``Z coarse`` is part of the next ``z`` instead.
     """
 
     coarse: np.ndarray
-    conjugate: list[np.ndarray]
+    conjugate: np.ndarray
     length: np.ndarray
 
 
 class Cycle(NamedTuple):
-    """From the monitor to every host of an accelerated run; a higher ``number`` replaces others.
+    """From the leader to host ``target`` of an accelerated run; a higher ``epoch`` replaces others.
 
-    Make ``step``, then up to ``passes`` passes over the correction, then take snapshot ``epoch`` of
-    ``cut``. ``members`` are the aggregates in the order of ``step.coarse``, said once; ``keep``
-    and ``oldest`` as of `Order`.
+    Make ``step``, then ``passes`` passes over the correction, then take snapshot ``epoch`` of
+    ``cut``. ``members`` are the aggregates in the order of ``step.coarse``, said once.
     """
 
-    number: int
+    target: int
     epoch: int
     cut: Cut
     passes: int
     omega: float
     step: Step | None
     members: np.ndarray | None
+
+    @property
+    def slot(self) -> tuple:
+        return (Cycle, self.target)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
+
+    @property
+    def values(self) -> np.ndarray:
+        """Most of what is carried."""
+        return np.zeros(0) if self.step is None else self.step.coarse
+
+
+class Stretch(NamedTuple):
+    """From the monitor to every host of an accelerated run; a higher ``number`` replaces others.
+
+    Make cycles, the first up to snapshot ``epoch``, until the residual seems to meet ``targets`` or
+    it is time anyway, and measure it; ``done`` passes are made, ``most`` will be. With no
+    ``targets`` find the coarse space and measure the start. The rest as of `Order`.
+    """
+
+    number: int
+    epoch: int
+    omega: float
+    done: int
+    most: int
+    targets: np.ndarray | None
+    rhs_norms: np.ndarray | None
     keep: int
     oldest: int = 0
 
     @property
     def slot(self) -> tuple:
-        return (Cycle,)
+        return (Stretch,)
 
     @property
     def age(self) -> int:
@@ -187,35 +218,54 @@ class Piece(NamedTuple):
 
 
 class CoarsePart(NamedTuple):
-    """From a block to the monitor: its entries of the coarse matrix ``Z'AZ``."""
+    """From a block to the leader, host ``target``: its entries of the coarse matrix ``Z'AZ``."""
 
     block: int
+    target: int
     epoch: int
     rows: np.ndarray
     columns: np.ndarray
     values: np.ndarray
 
+    @property
+    def slot(self) -> tuple:
+        return (CoarsePart, self.block)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
+
 
 class Moments(NamedTuple):
-    """From a block to the monitor: its parts of the inner products of one cycle.
+    """From a block to the leader, host ``target``: its parts of the inner products of one cycle.
 
     ``z`` is the correction, ``r`` the residual, ``q_i = A p_i`` of the directions ``p_i`` kept, and
-    ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`): ``t'r``, ``t'Az``, and for each
-    direction ``t'q_i`` and ``t_i'r``, arrays of shape (nrhs,). ``coarse = Z'(r - A z)`` and
-    ``coarse_r = Z'r`` are over ``members``, the block's aggregates, of shape (nrhs, members).
+    ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`). ``values`` has a row for each of
+    ``t'r``, ``t'Az``, the ``t'q_i``, the ``t_i'r``; ``residual`` is the norm of ``r``; ``coarse``,
+    shape (2, nrhs, members), is ``Z'(r - A z)`` and ``Z'r`` over the aggregates of the block.
     """
 
     block: int
+    target: int
     epoch: int
-    version: int
-    tr: np.ndarray
-    taz: np.ndarray
-    tq: list[np.ndarray]
-    past_r: list[np.ndarray]
+    values: np.ndarray
     residual: np.ndarray
-    members: np.ndarray
     coarse: np.ndarray
-    coarse_r: np.ndarray
+
+    @property
+    def slot(self) -> tuple:
+        return (Moments, self.block)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
+
+
+class Failure(NamedTuple):
+    """From the leader to the monitor: what came of snapshot ``epoch`` ends the run."""
+
+    epoch: int
+    status: Status
 
 
 class Progress(NamedTuple):
@@ -242,6 +292,11 @@ class Regroup(NamedTuple):
         return 0
 
 
-Peer = Slice | Halo | Copy
-Command = Order | Cycle | Stop | Regroup
-Report = Hello | Held | Piece | CoarsePart | Moments | Progress
+Peer = Slice | Halo | Copy | Cycle | CoarsePart | Moments
+Command = Order | Stretch | Stop | Regroup
+Report = Hello | Held | Piece | Failure | Progress
+
+
+def host_of(message: Peer, owner: Sequence[int]) -> int:
+    """The host that a message goes to, where ``owner`` are the hosts of the blocks."""
+    return owner[message.target] if isinstance(message, Slice | Halo) else message.target

@@ -178,6 +178,7 @@ def simulate(
     run = VirtualRun(
         method.monitor(course, nblocks, copied=deaths > 0, saves=deaths > 0),
         stock.blocks,
+        method.leader,
         stock.start,
         partition.shared_among(workers),
         (sweep_time * entries / entries.sum()).tolist(),

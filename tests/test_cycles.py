@@ -1,5 +1,6 @@
 """Accelerated runs: the dense algorithm iterate by iterate, on any schedule, with an honest end."""
 
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -23,12 +24,12 @@ import dasksor
 from dasksor import Status, problems
 from dasksor.analysis import row_facts
 from dasksor.coarse import aggregates
-from dasksor.engine.conductor import MEASURE_EVERY
 from dasksor.engine.course import Course
 from dasksor.engine.host import Host
+from dasksor.engine.leader import LEADER, MEASURE_EVERY
 from dasksor.engine.method import Method
 from dasksor.engine.steps import ENERGY
-from dasksor.messages import Cut, Cycle, Halo, Moments, Stop
+from dasksor.messages import Cut, Cycle, Halo, Moments, Stop, host_of
 from dasksor.omega import Given, optimal
 from dasksor.partition import Partition, exchanges
 from dasksor.rows import prepare_rows
@@ -107,26 +108,56 @@ class Cycles:
         method = Method(None, passes, rule)
         parts = ([v[:, i:j] for i, j in ranges] for v in (rhs, start))
         blocks = method.blocks(range(nblocks), rows, every, *parts)
+        places = sorted(set(case.owner))
+        self.owner, self.course = [places.index(h) for h in case.owner], course
+        leader = method.leader(LEADER, nblocks, len(places))
         self.hosts = {
-            h: Host(block for block in blocks if case.owner[block.index] == h)
-            for h in set(case.owner)
-        }
-        self.owner, self.course = case.owner, course
+            h: Host(
+                (block for block in blocks if self.owner[block.index] == h), h,
+                leader=leader if h == LEADER else None,
+            )
+            for h in range(len(places))
+        }  # fmt: skip
         self.conductor = method.monitor(course, nblocks)
-        self.iterates, self.kept, self.orders = [], [], []
+        self.orders, self.cycles, self._norms = [], [], {}
+        self._made = [[] for _ in blocks]
+        self._watch(leader, blocks)
+
+    def _watch(self, leader, blocks):
+        hear = leader.receive
+
+        def noting(part):
+            if isinstance(part, Moments):
+                self._norms.setdefault(part.epoch, []).append(part.residual)
+            return hear(part)
+
+        leader.receive = noting
+        for block in blocks:
+            block.receive = partial(self._note, block, block.receive)
+
+    def _note(self, block, receive, message):
+        receive(message)
+        if isinstance(message, Cycle):
+            if block.index == 0:
+                self.cycles.append(message)
+            if message.step is not None:
+                self._made[block.index].append(block.own.copy())
+
+    @property
+    def iterates(self):
+        return [np.concatenate(parts, axis=1) for parts in zip(*self._made, strict=True)]
+
+    @property
+    def kept(self):
+        return [np.hypot.reduce(norms) for norms in self._norms.values()]
 
     def run(self, now=lambda: 0.0):
         command = self.conductor.order
         while not isinstance(command, Stop):
+            self.orders.append(command)
             for host in self.hosts.values():
                 host.receive(command)
-            self.orders.append(command)
-            if command.step is not None:
-                self.iterates.append(self._joined(lambda block: block.own.copy()))
-            reports = self._work()
-            if isinstance(reports[0], Moments):
-                self.kept.append(np.hypot.reduce([report.residual for report in reports]))
-            answers = [self.conductor.receive(report, now()) for report in reports]
+            answers = [self.conductor.receive(report, now()) for report in self._work()]
             assert answers[:-1] == [None] * (len(answers) - 1)
             command = answers[-1]
         self.x = self._joined(lambda block: block.measured[command.keep].x)
@@ -140,7 +171,7 @@ class Cycles:
                 busy |= host.step()
                 sent, host.outgoing = host.outgoing, []
                 for message in sent:
-                    self.hosts[self.owner[message.target]].receive(message)
+                    self.hosts[host_of(message, self.owner)].receive(message)
                     busy = True
                 reports += host.reports
                 host.reports = []
@@ -474,42 +505,49 @@ def test_the_answer_does_not_depend_on_the_schedule(weather, blocks, name, maxit
 # One block by itself
 
 
-def test_a_cycle_that_comes_again_repeats_what_may_be_lost_and_changes_nothing():
+def test_a_host_that_repeats_sends_what_may_be_lost_and_changes_nothing():
     case = grid_case()
     made = Cycles(case, counted(4))
     here, there = made.hosts[0], made.hosts[1]
-    order = made.conductor.order
-    here.receive(order)
-    (halo,) = here.outgoing
-    here.receive(order)
-    (_, again) = here.outgoing
+    here.receive(made.conductor.order)
+    cycle, halo = here.outgoing
+    assert (halo.target, cycle.target, cycle.cut) == (1, 1, Cut.AGGREGATES)
+    here.repeat()
+    again, cycle_again = here.outgoing[2:]
     np.testing.assert_array_equal(halo.values, again.values)
-    assert (halo.epoch, halo.target) == (again.epoch, again.target)
+    assert (halo.epoch, halo.target, cycle) == (again.epoch, again.target, cycle_again)
     assert not here.step()
-    there.receive(order)
-    for message in there.outgoing:
-        here.receive(message)
+    there.receive(cycle)
+    there.receive(cycle)
+    there.receive(halo)
+    assert there.step()
+    assert not there.step()
+    back, part = there.outgoing
+    there.repeat()
+    assert there.outgoing[3] is part
+    here.receive(back)
     assert here.step()
-    (report,) = here.reports
-    here.receive(order)
-    assert len(here.reports) == 2
-    assert here.reports[1] is report
-    assert not here.step()
+    for _ in range(2):
+        here.receive(part)
+    assert made.cycles[-1].cut is Cut.ITERATE
+    assert len(made.cycles) == 2
 
 
-def test_a_cycle_of_the_past_and_a_halo_of_the_past_change_nothing():
+def test_messages_of_the_past_change_nothing():
     case = grid_case()
     made = Cycles(case, counted(6)).run()
+    cycles, orders = made.cycles[:], made.orders[:]
     for host in made.hosts.values():
         before = {p: block.own.copy() for p, block in host.blocks.items()}
-        for order in made.orders[:-1]:
-            host.receive(order)
+        for message in (*orders, *cycles):
+            host.receive(message)
         for p, block in host.blocks.items():
             size = block.exchange.takes[1 - p].stop - block.exchange.takes[1 - p].start
             block.receive(Halo(1 - p, p, 1, np.full((1, size), 99.0)))
             assert not block.ready
             assert not block.can_measure
             np.testing.assert_array_equal(block.own, before[p])
+        assert not host.outgoing
 
 
 def test_passes_of_a_cycle_use_nothing_of_other_blocks():
@@ -521,10 +559,12 @@ def test_passes_of_a_cycle_use_nothing_of_other_blocks():
         receive = block.receive
         block.receive = lambda m, receive=receive: (seen.append(type(m)), receive(m))
     made.run()
-    cycles = [order for order in made.orders if order.cut is Cut.CORRECTION]
-    assert [order.passes for order in cycles] == [2, 2]
-    # One halo and one order for each block and snapshot: of aggregates, two iterates, two cycles.
-    assert seen.count(Cycle) == seen.count(Halo) == 2 * len(made.orders) == 2 * 5
+    passes = [cycle.passes for cycle in made.cycles if cycle.cut is Cut.CORRECTION]
+    assert passes == [2, 2]
+    # One halo and one cycle for each block and snapshot: of aggregates, two iterates, two cycles.
+    assert seen.count(Cycle) == seen.count(Halo) == 2 * len(made.cycles) == 2 * 5
+    # The monitor speaks up before the start is measured and after.
+    assert len(made.orders) == 2
 
 
 # What it is for

@@ -216,8 +216,9 @@ def test_virtual_time_is_the_same_without_the_arithmetic(
     owner = [h for h, host in enumerate(hosts) for _ in host.blocks]
     clock = Clock(weather, np.random.default_rng(3))
     mimic = VirtualRun(
-        monitor, lambda numbers, *_: [made[p] for p in numbers], [], owner, share, None, clock
-    )
+        monitor, lambda numbers, *_: [made[p] for p in numbers], method.leader,
+        [], owner, share, None, clock,
+    )  # fmt: skip
     mimic.run(1e9)
     assert mimic.trace == real.trace
     assert (clock.now, mimic.messages) == (real.time, real.result.messages)

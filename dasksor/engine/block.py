@@ -16,7 +16,7 @@ import numpy as np
 
 from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
-from dasksor.messages import Cycle, Halo, Order, Piece, Slice
+from dasksor.messages import Halo, Order, Piece, Slice
 from dasksor.partition import Exchange
 from dasksor.rows import FORWARD, Rows, norms, residual_norms
 
@@ -155,7 +155,7 @@ class Block:
 
     # What comes in
 
-    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
+    def receive(self, message: Slice | Halo | Order) -> None:
         """Take a message; older and repeated ones change nothing."""
         if isinstance(message, Slice):
             if message.version > self._held[message.source]:
@@ -163,8 +163,6 @@ class Block:
                 self._x[:, self.exchange.takes[message.source]] = message.values
         elif isinstance(message, Halo):
             self._snapshot.receive(message)
-        elif isinstance(message, Cycle):
-            raise TypeError("cycles are for accelerated blocks")
         elif self._order is None or message.number > self._order.number:
             self._obey(message)
         elif message == self._order:

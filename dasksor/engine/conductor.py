@@ -1,41 +1,21 @@
-"""The monitor of an accelerated run: from the blocks' inner products to the next step.
+"""The monitor of an accelerated run: judges the residuals that the blocks measure.
 
-A step corrects ``z`` on the coarse space, ``z + Z c`` with ``Z'AZ c = Z'(r - A z)``, makes it
-orthogonal to the directions kept, and goes along it as far as the norm of its rule falls. Where the
-rule starts with the coarse space, the correction is of the residual after the step instead, and the
-next passes start from it. All of it follows from the moments of one snapshot: one exchange with the
-blocks for each cycle.
+It orders stretches of cycles, which the hosts make among themselves (see `dasksor.engine.leader`);
+the iterate at the end of each is measured.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dasksor.coarse import CoarseSpace, Entries
 from dasksor.engine.course import Course
+from dasksor.engine.leader import MEASURE_EVERY
 from dasksor.engine.recall import START, Recall
-from dasksor.engine.steps import StepRule
-from dasksor.messages import CoarsePart, Cut, Cycle, Held, Moments, Piece, Progress, Step, Stop
-from dasksor.rows import dots, joined
+from dasksor.messages import Failure, Held, Piece, Progress, Stop, Stretch
+from dasksor.rows import joined
 from dasksor.status import Status
-
-# A residual kept by recurrence drifts from the true one, which is measured at least this often.
-MEASURE_EVERY = 10
-# Sums of signed terms are right up to this share of the terms. What is left of an ill-conditioned
-# direction by the directions kept is less exact: only so much below zero is clearly negative.
-ROUNDING, CLEARLY = 1e-13, 1e-6
-
-
-@dataclass
-class _Direction:
-    """What the monitor keeps of ``p``: ``t'Ap`` of shape (nrhs,) and ``Z'Ap``."""
-
-    curvature: np.ndarray
-    coarse: np.ndarray
 
 
 class _Memo(NamedTuple):
@@ -54,10 +34,6 @@ class Conductor:
         Judges the measured residuals.
     nblocks : int
         How many reports make a snapshot.
-    cycle : int
-        Passes of a cycle.
-    rule : StepRule
-        What a step minimises.
     passes : int
         Passes per sweep: 2 for symmetric sweeps, else 1.
     copied : bool
@@ -65,51 +41,37 @@ class Conductor:
     """
 
     def __init__(
-        self,
-        course: Course,
-        nblocks: int,
-        *,
-        cycle: int,
-        rule: StepRule,
-        passes: int = 1,
-        copied: bool = False,
+        self, course: Course, nblocks: int, *, passes: int = 1, copied: bool = False
     ) -> None:
         self.course = course
-        self._rule = rule
-        omega = course.relaxation.omega
-        self.order = Cycle(1, 1, Cut.AGGREGATES, 0, omega, None, None, START, START)
+        omega, most = course.relaxation.omega, passes * course.limits.maxiter
+        self.order = Stretch(1, 1, omega, 0, most, None, None, START, START)
         self.recall = Recall(nblocks, copied=copied, memo=_Memo(course.copy(), START))
-        self._nblocks, self._cycle = nblocks, cycle
-        self._per_sweep, self._most = passes, passes * course.limits.maxiter
-        self._reports: dict[int, Any] = {}
-        self._space: CoarseSpace | None = None
-        self._past: deque[_Direction] = deque(maxlen=rule.kept)
-        self._targets = self._rhs_norms = np.zeros(0)
-        self._seen: deque[np.ndarray] = deque(maxlen=2)
-        self._unmeasured = 0
-        self._passes = 0
+        self._nblocks, self._per_sweep = nblocks, passes
+        self._pieces: dict[int, Piece] = {}
         self._stopped = False
         self._ending: Status | None = None
 
-    def receive(self, report: Any, now: float) -> Cycle | Stop | None:
+    def receive(self, report: Any, now: float) -> Stretch | Stop | None:
         """Take a report; return what every host has to be told, if anything."""
         if isinstance(report, Held):
             self.recall.hear(report)
         if self._stopped or isinstance(report, Progress | Held):
             return None
-        if report.epoch != self.order.epoch:
+        if report.epoch < self.order.epoch:
             return None
-        self._reports[report.block] = report
-        if len(self._reports) < self._nblocks:
+        if isinstance(report, Failure):
+            self.course.status = report.status
+            self._stopped = True
+            return Stop(self.order.keep)
+        # A stretch ends with one measurement: these are all of the same snapshot.
+        self._pieces[report.block] = report
+        if len(self._pieces) < self._nblocks:
             return None
         # In the order of the blocks, so that sums do not depend on who reported first.
-        reports = [self._reports[p] for p in range(self._nblocks)]
-        self._reports = {}
-        if isinstance(report, CoarsePart):
-            return self._found(reports)
-        if isinstance(report, Piece):
-            return self._judge(reports, now)
-        return self._step(reports)
+        pieces = [self._pieces[p] for p in range(self._nblocks)]
+        self._pieces = {}
+        return self._judge(pieces, now)
 
     def tick(self, now: float) -> Stop | None:
         """End the run when its time is over."""
@@ -134,111 +96,34 @@ class Conductor:
         memo = self.recall.memo
         self.course.restore(memo.course)
         self.order = self.order._replace(keep=memo.keep)
-        self._past.clear()
-        self._seen.clear()
-        self._reports = {}
-        self._give(Cut.AGGREGATES)
+        self._pieces = {}
+        # Hosts that begin anew have no coarse space. Snapshots have numbers that those before them
+        # have not given to others, which may be on their way to a checkpoint.
+        self._give(self.order.epoch + MEASURE_EVERY + 1, 0, targets=None, rhs_norms=None)
         return self.recall.safe
 
-    def _found(self, parts: list[CoarsePart]) -> Cycle:
-        self._space = CoarseSpace([Entries(p.rows, p.columns, p.values) for p in parts])
-        return self._give(Cut.ITERATE, members=self._space.members)
-
-    def _judge(self, pieces: list[Piece], now: float) -> Cycle | Stop:
+    def _judge(self, pieces: list[Piece], now: float) -> Stretch | Stop:
         norms = joined(p.residual for p in pieces)
-        rhs_norms = self._rhs_norms = joined(p.rhs for p in pieces)
-        self._passes = sum(p.version for p in pieces) // self._nblocks
+        rhs_norms = joined(p.rhs for p in pieces)
+        epoch, passes = pieces[0].epoch, sum(p.version for p in pieces) // self._nblocks
         limits = self.course.limits
-        self._targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
-        sweeps = self._passes // self._per_sweep
+        sweeps = passes // self._per_sweep
         leg = self.course.measured(sweeps, norms, now, rhs_norms=rhs_norms)
         if self.course.improved:
-            self.order = self.order._replace(keep=self.order.epoch)
+            self.order = self.order._replace(keep=epoch)
+        keep = self.order.keep
         if leg is not None and self._ending is not None:
             self.course.status, leg = self._ending, None
         if leg is None:
             self._stopped = True
-            return Stop(self.order.keep)
-        self._unmeasured = 0
-        keep = self.order.keep
-        self.recall.remember(self.order.epoch, _Memo(self.course.copy(), keep), keep)
-        return self._give(Cut.CORRECTION)
+            return Stop(keep)
+        self.recall.remember(epoch, _Memo(self.course.copy(), keep), keep)
+        targets = np.maximum(limits.rtol * rhs_norms, limits.atol)
+        return self._give(epoch + 1, passes, targets=targets, rhs_norms=rhs_norms)
 
-    def _step(self, reports: list[Moments]) -> Cycle | Stop:
-        assert self._space is not None
-        tr, taz = np.sum([m.tr for m in reports], axis=0), np.sum([m.taz for m in reports], axis=0)
-        rest, coarse_r = np.zeros((2, len(tr), self._space.members.size))
-        for m in reports:
-            place = self._space.place(m.members)
-            rest[:, place], coarse_r[:, place] = m.coarse, m.coarse_r
-        c = np.zeros_like(rest) if self._rule.starts_coarse else self._space.solve(rest)
-        image = self._space.times(c)
-        # With z + Z c in place of z, and Z'A z = Z'r - rest.
-        noise = ROUNDING * (np.abs(taz) + self._space.magnitude(c))
-        tr = tr + dots(c, coarse_r)
-        taz = taz + 2.0 * dots(c, coarse_r - rest) + dots(c, image)
-        if not (np.isfinite(tr).all() and np.isfinite(taz).all()):
-            return self._fail(Status.DIVERGED)
-        conjugate, curvature = [], taz
-        coarse = coarse_r - rest + image
-        for i, old in enumerate(self._past):
-            tq = np.sum([m.tq[i] for m in reports], axis=0) + dots(c, old.coarse)
-            beta = _ratio(tq, old.curvature)
-            conjugate.append(beta)
-            # 0 but for rounding errors, which count once the true residual has replaced r.
-            tr = tr - beta * np.sum([m.past_r[i] for m in reports], axis=0)
-            curvature = curvature - beta * tq
-            coarse = coarse - beta[:, None] * old.coarse
-        residual = joined(m.residual for m in reports)
-        negative = (taz < -noise) | ((taz > noise) & (curvature < -CLEARLY * taz))
-        # What solves for the rounding errors of b has no sign to trust.
-        negative &= residual > ROUNDING * self._rhs_norms
-        if negative.any() and not self._rule.is_residual:
-            return self._fail(Status.INDEFINITE)
-        # Next to nothing left of the correction: its rounding errors are no direction.
-        curvature = np.where((taz > noise) & (curvature > 1e-12 * taz), curvature, 0.0)
-        self._past.append(_Direction(curvature, coarse))
-        length = _ratio(tr, curvature)
-        if self._rule.starts_coarse:
-            c = self._space.solve(coarse_r - length[:, None] * coarse)
-        step = Step(c, conjugate, length)
-        self._seen.append(residual)
-        self._unmeasured += 1
-        self._passes = sum(m.version for m in reports) // self._nblocks
-        return self._give(Cut.ITERATE if self._is_time_to_measure() else Cut.CORRECTION, step=step)
-
-    def _is_time_to_measure(self) -> bool:
-        """Whether the residual, falling as before, meets the tolerance after the present step."""
-        if self._unmeasured >= MEASURE_EVERY or self._passes >= self._most:
-            return True
-        if len(self._seen) < 2:
-            return False
-        before, seen = self._seen
-        ahead = seen * np.minimum(1.0, _ratio(seen, before))
-        return bool((ahead <= self._targets).all())
-
-    def _fail(self, status: Status) -> Stop:
-        self.course.status = status
-        self._stopped = True
-        return Stop(self.order.keep)
-
-    def _give(
-        self, cut: Cut, *, step: Step | None = None, members: np.ndarray | None = None
-    ) -> Cycle:
-        passes = min(self._cycle, self._most - self._passes) if cut is Cut.CORRECTION else 0
-        number, epoch = self.order.number + 1, self.order.epoch + 1
+    def _give(self, epoch: int, done: int, **changes: Any) -> Stretch:
+        number, oldest = self.order.number + 1, self.recall.oldest
         self.order = self.order._replace(
-            number=number,
-            epoch=epoch,
-            cut=cut,
-            passes=passes,
-            step=step,
-            members=members,
-            oldest=self.recall.oldest,
+            number=number, epoch=epoch, done=done, oldest=oldest, **changes
         )
         return self.order
-
-
-def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``a / b``, and 0 where ``b`` is 0: a right-hand side that is solved takes no step."""
-    return np.divide(a, b, out=np.zeros_like(a), where=b != 0.0)

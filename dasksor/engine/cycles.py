@@ -3,8 +3,8 @@
 Every block keeps its part of the iterate ``x``, of the residual ``r = b - A x``, and of a few
 directions ``p_i`` with ``q_i = A p_i``. In a cycle it sweeps ``A z = r`` from ``z = 0`` over its
 own unknowns only, and waits for nobody. Then the corrections of all blocks are frozen, their halos
-exchanged, and every block computes its rows of ``A z`` exactly. The monitor adds the inner
-products and sends the step back (see `dasksor.engine.conductor`).
+exchanged, and every block computes its rows of ``A z`` exactly. The leader adds the inner products
+and sends the step back (see `dasksor.engine.leader`).
 
 Any ``z`` is allowed: the step is an exact line search along a direction made orthogonal to those
 kept, so what it minimises never grows, whatever the blocks did (Notay 2000): the energy norm of the
@@ -18,10 +18,11 @@ from collections import deque
 import numpy as np
 
 from dasksor.coarse import BlockOfCoarse, aggregates
+from dasksor.engine.leader import LEADER
 from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
 from dasksor.engine.steps import StepRule
-from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Order, Piece, Slice, Step
+from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Piece, Step, Stretch
 from dasksor.partition import Exchange
 from dasksor.rows import Rows, dots, norms
 
@@ -61,7 +62,7 @@ class CycleBlock:
         self.index = index
         self.exchange = exchange
         self.version = 0
-        self.outbox: list[Slice | Halo | Piece | CoarsePart | Moments] = []
+        self.outbox: list[Halo | Piece | CoarsePart | Moments] = []
         self._rows, self._b, self._directions, self._rule = rows, b, directions, rule
         self._own = slice(rows.own, rows.own + rows.size)
         self._x = np.array(x0, dtype=np.float64)
@@ -121,7 +122,7 @@ class CycleBlock:
             self._freeze(self._z.copy())
 
     def measure(self) -> None:
-        """Compute with the frozen vector what the monitor asked for, and report it."""
+        """Compute with the frozen vector what the cycle asks for, and report it."""
         assert self._cycle is not None
         y = self._snapshot.release()
         self._frozen = y
@@ -134,23 +135,26 @@ class CycleBlock:
         self.outbox.append(self._report)
 
     def repeat(self) -> None:
-        """Nothing is published between snapshots, and those the monitor has repeated."""
+        """Send again the halos of the present snapshot, and what was reported of it."""
+        snapshot = self._snapshot
+        if snapshot.vector is not None:
+            self.outbox += snapshot.halos(snapshot.vector[:, self._own])
+        elif self._report is not None:
+            self.outbox += [*snapshot.halos(self._frozen[:, self._own]), self._report]
 
     # What comes in
 
-    def receive(self, message: Slice | Halo | Order | Cycle) -> None:
+    def receive(self, message: Halo | Cycle | Stretch) -> None:
         """Take a message; older and repeated ones change nothing."""
         if isinstance(message, Halo):
             self._snapshot.receive(message)
-        elif isinstance(message, Cycle):
-            if self._cycle is None or message.number > self._cycle.number:
-                self._begin(message)
-            elif message.number == self._cycle.number:
-                self._repeat_snapshot()
+        elif isinstance(message, Stretch):
+            self.measured = kept(self.measured, message)
+        elif self._cycle is None or message.epoch > self._cycle.epoch:
+            self._begin(message)
 
     def _begin(self, cycle: Cycle) -> None:
         self._cycle, self._begun, self._report = cycle, self.version, None
-        self.measured = kept(self.measured, cycle)
         if cycle.members is not None:
             assert self._coarse is not None
             self._coarse.locate(cycle.members)
@@ -172,20 +176,12 @@ class CycleBlock:
         assert self._cycle is not None
         self.outbox += self._snapshot.take(self._cycle.epoch, vector, self._own)
 
-    def _repeat_snapshot(self) -> None:
-        """An order that comes again says that halos or the report have been lost."""
-        snapshot = self._snapshot
-        if snapshot.vector is not None:
-            self.outbox += snapshot.halos(snapshot.vector[:, self._own])
-        elif self._report is not None:
-            self.outbox += [*snapshot.halos(self._frozen[:, self._own]), self._report]
-
     # What is computed
 
     def _coarse_part(self, y: np.ndarray) -> CoarsePart:
         self._coarse = BlockOfCoarse(self._rows, self._own, y[0].astype(np.int64))
         entries = self._coarse.entries()
-        return CoarsePart(self.index, self._snapshot.epoch, *entries)
+        return CoarsePart(self.index, LEADER, self._snapshot.epoch, *entries)
 
     def _residual(self, y: np.ndarray) -> Piece:
         epoch = self._snapshot.epoch
@@ -203,16 +199,18 @@ class CycleBlock:
         t = self._tested(z, az)
         return Moments(
             self.index,
+            LEADER,
             self._snapshot.epoch,
-            self.version,
-            tr=dots(t, r),
-            taz=dots(t, az),
-            tq=[dots(t, q) for _, q in self._past],
-            past_r=[dots(self._tested(p, q), r) for p, q in self._past],
-            residual=norms(r),
-            members=self._coarse.members,
-            coarse=self._coarse.summed(rest),
-            coarse_r=self._coarse.summed(r),
+            np.array(
+                [
+                    dots(t, r),
+                    dots(t, az),
+                    *(dots(t, q) for _, q in self._past),
+                    *(dots(self._tested(p, q), r) for p, q in self._past),
+                ]
+            ),
+            norms(r),
+            np.array([self._coarse.summed(rest), self._coarse.summed(r)]),
         )
 
     def _tested(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -8,9 +8,23 @@ import numpy as np
 
 from dasksor.engine.block import Block
 from dasksor.engine.cycles import CycleBlock
+from dasksor.engine.leader import Leader
 from dasksor.engine.outcome import Timings
 from dasksor.engine.recall import Saved, kept
-from dasksor.messages import Copy, Cycle, Halo, Held, Order, Peer, Piece, Report, Slice
+from dasksor.messages import (
+    CoarsePart,
+    Copy,
+    Cycle,
+    Halo,
+    Held,
+    Moments,
+    Order,
+    Peer,
+    Piece,
+    Report,
+    Slice,
+    Stretch,
+)
 
 LOCAL_SWEEPS = 10
 
@@ -31,6 +45,8 @@ class Host:
         The host that keeps copies of this one's parts of snapshots, and outlives its worker.
     tells : bool
         Whether copies go to the monitor as well.
+    leader : Leader, optional
+        Leads the cycles of all hosts, this being the one that does.
     """
 
     def __init__(
@@ -40,9 +56,12 @@ class Host:
         buddy: int | None = None,
         *,
         tells: bool = False,
+        leader: Leader | None = None,
     ) -> None:
         self.blocks = {block.index: block for block in blocks}
         self.number, self.buddy, self._tells = number, buddy, tells
+        self._leader = leader
+        self._due: Cycle | None = None
         self.swept, self.busy = 0, 0.0
         self.copies: dict[int, dict[int, Saved]] = {}
         self.timings = {p: Timings() for p in self.blocks}
@@ -76,19 +95,24 @@ class Host:
                 result.setdefault(epoch, {})[p] = part
         return result
 
-    def receive(self, message: Peer | Order | Cycle) -> None:
+    def receive(self, message: Peer | Order | Stretch) -> None:
         """Keep a copy; hand an order to every block, the rest to the block it is meant for."""
-        if isinstance(message, Order | Cycle):
+        if isinstance(message, Order | Stretch):
             self.copies = kept(self.copies, message)
-            for block in self.blocks.values():
-                block.receive(message)
-                self._deliver(block)
+            self._tell(message)
+            if isinstance(message, Stretch) and self._leader is not None:
+                self._lead(self._leader.obey(message))
+        elif isinstance(message, Cycle):
+            self._tell(message)
+        elif isinstance(message, CoarsePart | Moments):
+            assert self._leader is not None
+            self._lead(self._leader.receive(message))
         elif isinstance(message, Copy):
             saved = Saved(message.values, message.version, message.change)
             self.copies.setdefault(message.epoch, {})[message.block] = saved
             self.reports.append(Held(self.number, message.block, message.epoch))
         else:
-            self.blocks[message.target].receive(message)
+            self.blocks[message.target].receive(message)  # type: ignore[arg-type]
             if isinstance(message, Slice):
                 self._news = self.versions
 
@@ -97,9 +121,40 @@ class Host:
         for block in self.blocks.values():
             block.repeat()
             self._deliver(block)
+        if self._leader is not None:
+            self._announce()
+
+    def _tell(self, order: Order | Stretch | Cycle) -> None:
+        for block in self.blocks.values():
+            block.receive(order)  # type: ignore[arg-type]
+            self._deliver(block)
+
+    def _lead(self, cycle: Cycle | None) -> None:
+        """Pass on what the leader has just decided.
+
+        Its own blocks hear of it in the next `step`, when the others have been told: to begin a
+        cycle is work, during which they would wait.
+        """
+        assert self._leader is not None
+        if self._leader.failure is not None or cycle is not None:
+            self._announce()
+        self._due = cycle or self._due
+
+    def _announce(self) -> None:
+        leader = self._leader
+        assert leader is not None
+        if leader.failure is not None:
+            self.reports.append(leader.failure)
+        elif leader.said is not None:
+            others = (h for h in range(leader.hosts) if h != self.number)
+            self.outgoing += [leader.said._replace(target=h) for h in others]
 
     def step(self) -> bool:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
+        if self._due is not None:
+            cycle, self._due = self._due, None
+            self._tell(cycle)
+            return True
         for p, block in self.blocks.items():
             if block.can_measure:
                 self.at_work = p
@@ -140,12 +195,17 @@ class Host:
     def _deliver(self, block: Block | CycleBlock) -> None:
         messages, block.outbox = block.outbox, []
         for message in messages:
-            if not isinstance(message, Slice | Halo):
+            if isinstance(message, CoarsePart | Moments):
+                if self._leader is not None:
+                    self._lead(self._leader.receive(message))
+                else:
+                    self.outgoing.append(message)
+            elif not isinstance(message, Slice | Halo):
                 self.reports.append(message)
                 if isinstance(message, Piece):
                     self._send_copy(block, message.epoch)
             elif message.target in self.blocks:
-                self.blocks[message.target].receive(message)
+                self.blocks[message.target].receive(message)  # type: ignore[arg-type]
             else:
                 self.outgoing.append(message)
 

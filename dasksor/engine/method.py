@@ -11,6 +11,7 @@ from dasksor.engine.block import Block
 from dasksor.engine.conductor import Conductor
 from dasksor.engine.course import Course
 from dasksor.engine.cycles import CycleBlock
+from dasksor.engine.leader import LEADER, Leader
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.recall import Saved
 from dasksor.engine.steps import StepRule
@@ -88,9 +89,13 @@ class Method:
         """The monitor of a run with ``nblocks`` blocks; ``copied`` and ``saves`` as for it."""
         passes = len(self.directions)
         if self.rule is not None:
-            return Conductor(
-                course, nblocks, cycle=len(self.cycle), rule=self.rule, passes=passes, copied=copied
-            )
+            return Conductor(course, nblocks, passes=passes, copied=copied)
         return Monitor(
             course, nblocks, passes=passes, exact=self.staleness == 0, copied=copied, saves=saves
         )
+
+    def leader(self, host: int, nblocks: int, hosts: int) -> Leader | None:
+        """What host ``host`` of so many ``hosts`` needs to lead cycles, if it does."""
+        if self.rule is None or host != LEADER:
+            return None
+        return Leader(nblocks, hosts, cycle=len(self.cycle), rule=self.rule)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dasksor.messages import Cycle, Held, Order
+from dasksor.messages import Held, Order, Stretch
 
 START = 0
 
@@ -19,7 +19,7 @@ class Saved(NamedTuple):
     change: float = 0.0
 
 
-def kept(parts: dict[int, Any], order: Order | Cycle) -> dict[int, Any]:
+def kept(parts: dict[int, Any], order: Order | Stretch) -> dict[int, Any]:
     """What may still be asked for of ``parts``, which are by epoch."""
     return {e: part for e, part in parts.items() if e == order.keep or e >= order.oldest}
 

@@ -11,7 +11,7 @@ from dasksor.engine.host import Host
 from dasksor.engine.recall import Saved
 from dasksor.engine.weather import Clock, Step
 from dasksor.mailbox.inbox import Inbox
-from dasksor.messages import Copy, Cycle, Order, Peer, Progress
+from dasksor.messages import Order, Peer, Progress, Stretch, host_of
 
 
 @dataclass(eq=False)
@@ -81,14 +81,14 @@ class VirtualWatch:
         """Whether nobody has died."""
         return all(worker.alive for worker in self.workers)
 
-    def tell(self, order: Order | Cycle) -> None:
+    def tell(self, order: Order | Stretch) -> None:
         """Give an order to every host."""
         for worker in self.workers:
             self.clock.send(partial(worker.hear, self.number, order))
 
     def post(self, message: Peer) -> None:
         """Send a message from host to host."""
-        target = message.target if isinstance(message, Copy) else self.owner[message.target]
+        target = host_of(message, self.owner)
         self.clock.send(partial(self.workers[target].hear, self.number, message))
 
     def report(self, report: Any) -> None:
@@ -143,6 +143,8 @@ class Shift:
         host, clock, number = self.host, self.watch.clock, self._worker.number
         for message in self._inbox.take():
             host.receive(message)
+        if host.outgoing:
+            self._post()
         before = host.versions
         if not host.step():
             self._post()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.routes import Mail
 from dasksor.mailbox.variables import Ring
-from dasksor.messages import Copy, Cycle, Hello, Order, Progress, Regroup, Stop
+from dasksor.messages import Copy, Hello, Order, Peer, Progress, Regroup, Stop, Stretch, host_of
 from dasksor.partition import Exchange
 from dasksor.rows import Rows
 
@@ -137,7 +138,8 @@ class _Shift:
         else:
             saved = (plan.blocks, rows, plan.exchanges, rhs, start)
             blocks = method.resumed(*saved, epoch=plan.epoch)
-        host = Host(blocks, plan.host, plan.buddy, tells=plan.tells_copies)
+        leader = method.leader(plan.host, len(plan.owner), len(plan.routes))
+        host = Host(blocks, plan.host, plan.buddy, tells=plan.tells_copies, leader=leader)
         self._say([Hello(plan.host)])
         stop = self._await_first_order(host)
         while stop is None:
@@ -147,7 +149,12 @@ class _Shift:
             with self._timings.measure("communication" if worked else "waiting"):
                 messages = self._inbox.take(0.0 if worked else IDLE)
             stop = self._distribute(host, messages)
-            if worked or messages:
+            if host.outgoing:
+                # Others may wait for what came of the messages; the next pass can wait for that.
+                with self._timings.measure("communication"):
+                    self._send(host)
+            # Not for messages: others that repeat theirs would keep this host from doing so.
+            if worked:
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > REPEAT:
                 self._idle_since = time.monotonic()
@@ -163,7 +170,7 @@ class _Shift:
         while True:
             messages = self._inbox.take(IDLE)
             self._check_lease()
-            if any(isinstance(message, Order | Cycle | Stop | Regroup) for message in messages):
+            if any(isinstance(message, Order | Stretch | Stop | Regroup) for message in messages):
                 return self._distribute(host, messages)
             self._inbox.put(messages)
 
@@ -178,9 +185,11 @@ class _Shift:
         outgoing, host.outgoing = host.outgoing, []
         reports: list[Any] = [*host.reports]
         copies = [message for message in outgoing if isinstance(message, Copy)]
-        slices = [message for message in outgoing if not isinstance(message, Copy)]
-        for target in {self._plan.owner[message.target] for message in slices}:
-            batch = [m for m in slices if self._plan.owner[m.target] == target]
+        batches: dict[int, list[Peer]] = defaultdict(list)
+        for message in outgoing:
+            if not isinstance(message, Copy):
+                batches[host_of(message, self._plan.owner)].append(message)
+        for target, batch in batches.items():
             self._mail.post(target, batch)
         if copies:
             self._send_copies(copies)
@@ -208,7 +217,7 @@ class _Shift:
         for message in messages:
             if isinstance(message, Stop | Regroup):
                 return message
-            if isinstance(message, Order | Cycle):
+            if isinstance(message, Order | Stretch):
                 self._heard = time.monotonic()
             host.receive(message)
         self._check_lease()

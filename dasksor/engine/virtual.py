@@ -18,19 +18,22 @@ from dasksor.engine.block import Block
 from dasksor.engine.conductor import Conductor
 from dasksor.engine.cycles import CycleBlock
 from dasksor.engine.host import Host
+from dasksor.engine.leader import Leader
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.outcome import Timings
 from dasksor.engine.recall import Saved
 from dasksor.engine.refuge import Refuge, buddies_of, parts_needed
 from dasksor.engine.shift import VirtualWatch, Worker
 from dasksor.engine.weather import Clock, Step
-from dasksor.messages import Command, Cycle, Order, Regroup, Stop
+from dasksor.messages import Command, Order, Regroup, Stop, Stretch
 
 # One death in so many comes together with the one before.
 TOGETHER = 0.25
 
 # Blocks by number: as they begin, or from their saved parts and the snapshot to go on from.
 Make = Callable[[Sequence[int], Sequence[dict[int, Saved]], int | None], list[Block | CycleBlock]]
+# The leader that a host needs, by its number, that of blocks, and that of hosts.
+Lead = Callable[[int, int, int], Leader | None]
 
 
 class VirtualRun:
@@ -39,8 +42,8 @@ class VirtualRun:
     Parameters
     ----------
     monitor : Monitor or Conductor
-    make : callable
-        Makes blocks.
+    make, lead : callable
+        Make blocks and the leader of their hosts.
     start : sequence of ndarray
         The unknowns of each block at the start.
     owner : sequence of int
@@ -60,6 +63,7 @@ class VirtualRun:
         self,
         monitor: Monitor | Conductor,
         make: Make,
+        lead: Lead,
         start: Sequence[np.ndarray],
         owner: Sequence[int],
         work: Sequence[float],
@@ -71,7 +75,7 @@ class VirtualRun:
         self.messages = self.bytes_sent = 0
         self.trace: list[Step] = []
         self.spent = [Timings() for _ in owner]
-        self._make, self._start, self._work = make, start, work
+        self._make, self._lead, self._start, self._work = make, lead, start, work
         self._balance = balance
         self._refuge: Refuge[VirtualWatch] = Refuge()
         self._workers = [Worker(number) for number in range(max(owner) + 1)]
@@ -128,7 +132,7 @@ class VirtualRun:
                 self._obey(self.monitor.order)
             self._obey(self.monitor.tick(self.clock.now))
 
-    def _obey(self, command: Order | Cycle | Stop | None) -> None:
+    def _obey(self, command: Order | Stretch | Stop | None) -> None:
         if isinstance(command, Stop):
             self._end(command)
         elif command is not None:
@@ -155,7 +159,8 @@ class VirtualRun:
         for h, buddy in enumerate(buddies_of(processes)):
             numbers = [p for p, owned_by in enumerate(owner) if owned_by == h]
             blocks = self._make(numbers, [saved[p] for p in numbers] if saved else [], epoch)
-            hosts.append(Host(blocks, h, buddy))
+            leader = self._lead(h, len(owner), len(workers))
+            hosts.append(Host(blocks, h, buddy, leader=leader))
         self.watches += 1
         self.monitor.recall.copied = any(host.buddy is not None for host in hosts)
         self._ending, self._safe = None, self.monitor.recall.safe

@@ -17,7 +17,7 @@ from dasksor.choices import available_cores
 from dasksor.planning import synchronous
 from dasksor.planning.layout import Layout
 from dasksor.planning.machine import Link, Machine
-from dasksor.planning.pace import cycle_seconds, sweep_seconds
+from dasksor.planning.pace import sweep_seconds
 from dasksor.planning.rates import REPEATS, cycle_rates, kernel_rates
 from dasksor.planning.stencil import Stencil
 from dasksor.solve import solve
@@ -63,7 +63,6 @@ def calibrate(client: Client | None = None) -> Machine:
         machine = machine.replace(far=_link(client, machine, "direct"))
         report, line = _line(client)
         machine = machine.replace(report=report, line=line)
-        machine = machine.replace(line=Link(_line_latency(client, machine), line.bandwidth))
         return machine.replace(task=_task(client), hop=_hop(client))
 
 
@@ -130,7 +129,7 @@ def _link(client: Client, machine: Machine, mailbox: str) -> Link:
 
 
 def _line(client: Client) -> tuple[float, Link]:
-    """Seconds of each message through a queue, and its bandwidth."""
+    """Seconds of the scheduler for each message through a queue, and its latency and bandwidth."""
     queue = Queue(f"dasksor-{uuid.uuid4().hex[:12]}", client=client)
     scheduler: Any = client.scheduler
     messages = 200
@@ -153,15 +152,9 @@ def _line(client: Client) -> tuple[float, Link]:
         long = exchange(5, np.ones(size // 8))
     finally:
         queue.close()
-    # A put and a get, each there and back: a quarter of them is the scheduler's own part.
-    return short / 4, Link(0.0, size / max(LEAST, long - short))
-
-
-def _line_latency(client: Client, machine: Machine) -> float:
-    shape = (64, 64)
-    layout = Layout.of(Stencil.of(shape), machine, 2, 2, accelerated=True)
-    cycle = 2 * _pace(client, shape, 80, staleness=None, accelerate="cg", blocks=4)
-    return max(LEAST, (cycle - cycle_seconds(layout)) / 2)
+    # A put and a get, each there and back: a message goes half of the way, and a quarter of it all
+    # is the scheduler's own part.
+    return short / 4, Link(short / 2, size / max(LEAST, long - short))
 
 
 # Tasks

@@ -92,7 +92,10 @@ def chain(
     ones, zeros = [np.ones((1, 1))] * nblocks, [np.zeros((1, 1))] * nblocks
     made = method.blocks(range(nblocks), rows, links, ones, zeros)
     owner = Partition.even(nblocks, nblocks).shared_among(nhosts)
-    hosts = [Host([b for b in made if owner[b.index] == h], h) for h in range(nhosts)]
+    hosts = [
+        Host([b for b in made if owner[b.index] == h], h, leader=method.leader(h, nblocks, nhosts))
+        for h in range(nhosts)
+    ]
     return hosts, Spent(hosts, rows, work, post)
 
 

@@ -78,7 +78,7 @@ class Machine:
     report : float
         Seconds of the scheduler and of the monitor for each such message: they come one by one.
     coarse : float
-        Seconds of the monitor for each aggregate in a step of conjugate gradients.
+        Seconds of the leader for each aggregate in a step of conjugate gradients.
     hop : float
         From the end of a task to the begin of one that waits for it, in mode ``"sync"``.
     task : float

@@ -14,15 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from dasksor.engine.conductor import MEASURE_EVERY
 from dasksor.engine.course import Course, Limits
 from dasksor.engine.host import Host
+from dasksor.engine.leader import LEADER, MEASURE_EVERY
 from dasksor.engine.method import Method
 from dasksor.engine.recall import START
 from dasksor.engine.shift import VirtualWatch, Worker
 from dasksor.engine.steps import ENERGY
 from dasksor.engine.weather import Clock, Step, Weather
-from dasksor.messages import Copy, Cycle, Moments, Order, Peer, Piece, Progress, Stop
+from dasksor.messages import (
+    CoarsePart,
+    Copy,
+    Cycle,
+    Moments,
+    Order,
+    Peer,
+    Piece,
+    Progress,
+    Stop,
+    Stretch,
+    host_of,
+)
 from dasksor.omega import Given
 from dasksor.planning.chain import chain
 from dasksor.planning.layout import Layout
@@ -58,8 +70,9 @@ class Pacer:
 class CostWatch(VirtualWatch):
     """Some of the hosts of ``layout``, whose messages take what its machine says.
 
-    Messages to and from the monitor pass through the scheduler one by one. As far as it is
-    concerned, ``layout.hosts / hosts`` hosts are behind each that is simulated.
+    Messages to and from the monitor pass through the scheduler one by one, moments through the
+    leader. As far as these are concerned, ``layout.hosts / hosts`` hosts are behind each that is
+    simulated.
     """
 
     def __init__(
@@ -72,48 +85,58 @@ class CostWatch(VirtualWatch):
     ) -> None:
         super().__init__(1, hosts, [Worker(h) for h in range(len(hosts))], clock, work, run)
         machine = self._machine = layout.machine
-        self._slice_bytes = layout.stencil.slice_bytes
         # A part of a long chain has the border between two nodes in its middle.
         cut = layout.hosts > max(len(hosts), machine.cores)
         self._first = max(0, machine.cores - len(hosts) // 2) if cut else 0
         self._behind = layout.hosts / len(hosts)
-        self._line_free = 0.0
+        self._line_free = self._leader_free = 0.0
+        self._said = START
         unknowns = aggregates(layout.stencil)
-        # Reports have the number, the residual and its rest of each aggregate, orders the step.
-        self._report_bytes = 24.0 * unknowns / layout.blocks
-        self._step_bytes = 8.0 * unknowns
-        self._step_seconds = machine.coarse * unknowns
+        # Moments have two sums over each aggregate, cycles the step.
+        slice_bytes = layout.stencil.slice_bytes
+        self._bytes = {Moments: 16.0 * unknowns / layout.blocks, Cycle: 8.0 * unknowns}
+        self._slice_bytes, self._step_seconds = slice_bytes, machine.coarse * unknowns
 
-    def tell(self, order: Order | Cycle) -> None:
-        latency, size = self._machine.line.latency, 0.0
-        if isinstance(order, Cycle) and order.step is not None:
-            self._line_free = max(self.clock.now, self._line_free) + self._step_seconds
-            size = self._step_bytes
+    def tell(self, order: Order | Stretch) -> None:
         for worker in self.workers:
-            through = self._through_line(self.clock.now, size) + latency
+            through = self._through_line(self.clock.now) + self._machine.line.latency
             self._arrive(through, partial(worker.hear, self.number, order))
 
     def post(self, message: Peer) -> None:
         assert not isinstance(message, Copy)
-        home, to = self.owner[message.source], self.owner[message.target]
+        now, size = self.clock.now, self._bytes.get(type(message), self._slice_bytes)
+        home, to = self._home(message), host_of(message, self.owner)
         near = self._node(home) == self._node(to)
         link = self._machine.near if near else self._machine.far
-        hear = partial(self.workers[to].hear, self.number, message)
-        self.clock.at(link.seconds(self._slice_bytes), hear)
+        there = now + link.seconds(size)
+        turn = self._behind * (self._machine.post + size / link.bandwidth)
+        if isinstance(message, Moments | CoarsePart):
+            there = self._leader_free = max(there, self._leader_free + turn)
+        elif isinstance(message, Cycle):
+            # Said to one host after the other, once it is computed.
+            if message.epoch > self._said:
+                self._said, self._leader_free = message.epoch, max(now, self._leader_free)
+                self._leader_free += self._step_seconds if message.step is not None else 0.0
+            self._leader_free += turn
+            there = max(there, self._leader_free + link.latency)
+        self._arrive(there, partial(self.workers[to].hear, self.number, message))
 
     def report(self, report: Any) -> None:
         # Word of progress is rare in a real run: a few times a second from each host.
         if isinstance(report, Progress):
             return
-        size = self._report_bytes if isinstance(report, Moments) else 0.0
         comes = self.clock.now + self._machine.line.latency
-        hear = partial(self.office.hear, self.number, report)
-        self._arrive(self._through_line(comes, size), hear)
+        self._arrive(self._through_line(comes), partial(self.office.hear, self.number, report))
 
-    def _through_line(self, comes: float, size: float) -> float:
+    def _home(self, message: Any) -> int:
+        if isinstance(message, Cycle):
+            return LEADER
+        block = message.block if isinstance(message, Moments | CoarsePart) else message.source
+        return self.owner[block]
+
+    def _through_line(self, comes: float) -> float:
         """When a message that comes to the scheduler has passed it."""
-        turn = self._machine.report + size / self._machine.line.bandwidth
-        self._line_free = max(comes, self._line_free) + turn * self._behind
+        self._line_free = max(comes, self._line_free) + self._machine.report * self._behind
         return self._line_free
 
     def _arrive(self, when: float, deed: Callable[[], None]) -> None:

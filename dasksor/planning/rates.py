@@ -15,7 +15,8 @@ from dasksor import problems
 from dasksor.analysis import row_facts
 from dasksor.engine.course import Course, Limits
 from dasksor.engine.host import Host
-from dasksor.messages import Moments, Stop
+from dasksor.engine.leader import LEADER
+from dasksor.messages import Cycle, Moments, Stop
 from dasksor.omega import Given
 from dasksor.partition import Partition, exchanges
 from dasksor.planning.machine import Rate
@@ -96,7 +97,7 @@ def _typical(job: Callable[[], object]) -> float:
 
 
 def cycle_rates(client: Client) -> tuple[Rate, float]:
-    """Seconds per unknown of the vectors of a cycle, and per aggregate of the monitor's step."""
+    """Seconds per unknown of the vectors of a cycle, and per aggregate of the leader's step."""
     addresses = sorted(client.nthreads())[:2]
     found = []
     for lines in CYCLE_GRIDS:
@@ -113,7 +114,7 @@ def cycle_rates(client: Client) -> tuple[Rate, float]:
 def _time_cycle(lines: int) -> tuple[float, float]:
     """Seconds per unknown of a cycle without its passes and its product; per aggregate of a step.
 
-    One host and the monitor of an accelerated run, in turn in one thread.
+    One host, the leader and the monitor of an accelerated run, in turn in one thread.
     """
     matrix = problems.poisson((lines, lines))
     n, nblocks, cycles = matrix.shape[0], 2, 12
@@ -123,22 +124,28 @@ def _time_cycle(lines: int) -> tuple[float, float]:
     parts = [np.ones((1, j - i)) for i, j in partition.ranges]
     host = Host(CYCLES.blocks(range(nblocks), rows, links, parts, [0.0 * p for p in parts]))
     course = Course(Limits(-1.0, -1.0, 2 * cycles, None), Given(1.0))
-    monitor = CYCLES.monitor(course, nblocks)
+    monitor: Any = CYCLES.monitor(course, nblocks)
+    leader = CYCLES.leader(LEADER, nblocks, 1)
+    assert leader is not None
     order: Any = monitor.order
-    work, steps = [], []
+    work, steps, unknowns = [], [], 1
     while not isinstance(order, Stop):
-        began, spent = time.perf_counter(), _passes(host)
-        host.receive(order)
-        while host.step():
-            pass
-        work.append(time.perf_counter() - began - (_passes(host) - spent))
-        reports: list[Any] = host.reports
-        host.reports = []
-        began = time.perf_counter()
+        said: list[Cycle | None] = [leader.obey(order)]
+        while said[-1] is not None:
+            began, spent = time.perf_counter(), _passes(host)
+            host.receive(said[-1])
+            while host.step():
+                pass
+            work.append(time.perf_counter() - began - (_passes(host) - spent))
+            sums: list[Any] = host.outgoing
+            host.outgoing = []
+            began = time.perf_counter()
+            said = [leader.receive(part) for part in sums] or [None]
+            if sums and isinstance(sums[0], Moments):
+                steps.append(time.perf_counter() - began)
+                unknowns = sum(part.coarse.shape[2] for part in sums)
+        reports, host.reports = host.reports, []
         answers = [monitor.receive(report, 0.0) for report in reports]
-        if isinstance(reports[0], Moments):
-            steps.append(time.perf_counter() - began)
-            unknowns = sum(report.members.size for report in reports)
         order = next(answer for answer in answers if answer is not None)
     residual = np.empty((1, rows[0].size))
     x = np.zeros((1, rows[0].columns.size))
