@@ -1,0 +1,1 @@
+"""Studies: problems x systems x workers, measured, kept and shown."""
