@@ -532,6 +532,7 @@ def test_a_host_that_repeats_sends_what_may_be_lost_and_changes_nothing():
     assert here.step()
     for _ in range(2):
         here.receive(part)
+    assert not here.step()
     assert made.cycles[-1].cut is Cut.ITERATE
     assert len(made.cycles) == 2
 
