@@ -26,7 +26,12 @@ def main():
     parser.add_argument("--timeout", type=float, default=60.0)
     given = parser.parse_args()
     A, b = np.load(given.A), np.load(given.b)
-    with LocalCluster(n_workers=given.workers, threads_per_worker=1) as cluster, Client(cluster):
+    with (
+        LocalCluster(
+            n_workers=given.workers, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        Client(cluster),
+    ):
         result = dasksor.solve(
             A,
             b,
