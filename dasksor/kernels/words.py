@@ -84,7 +84,8 @@ def spin_barrier(gate, parties, times):
                 rest()
 
 
-# Each of ``parties`` threads, when all have come to the ``gate``.
+# Each of ``parties`` threads, when all have come to the ``gate``. They meet there again in the end:
+# who is done first keeps its core, so that none can do its work later, alone and undisturbed.
 
 
 @numba.njit(nogil=True, cache=True)
@@ -93,6 +94,7 @@ def count(gate, parties, words, index, times):
     spin_barrier(gate, parties, 1)
     for _ in range(times):
         store(words, index, load(words, index) + 1)
+    spin_barrier(gate, parties, 1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -101,6 +103,7 @@ def count_locked(gate, parties, words, index, times):
     spin_barrier(gate, parties, 1)
     for _ in range(times):
         add(words, index, 1)
+    spin_barrier(gate, parties, 1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -112,3 +115,4 @@ def spin_lock(gate, parties, words, times):
         while load(words, 8) != mine:
             rest()
         store(words, 8, mine + 1)
+    spin_barrier(gate, parties, 1)

@@ -79,6 +79,11 @@ def locked_own_lines(threads: int, times: int) -> float:
     return _counted(words.count_locked, [(shared, k * WORDS) for k in range(threads)], times)
 
 
+def locked_one_line(threads: int, times: int) -> float:
+    shared = lined(max(threads, WORDS))
+    return _counted(words.count_locked, [(shared, k) for k in range(threads)], times)
+
+
 def locked_one_word(threads: int, times: int) -> float:
     shared = lined(WORDS)
     return _counted(words.count_locked, [(shared, 0)] * threads, times)

@@ -28,7 +28,7 @@ def main():
     A, b = np.load(given.A), np.load(given.b)
     with (
         LocalCluster(
-            n_workers=given.workers, threads_per_worker=1, dashboard_address=None
+            n_workers=given.workers, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         Client(cluster),
     ):
