@@ -1,0 +1,1 @@
+"""Studies: grids of problems, systems and workers, run side by side."""
