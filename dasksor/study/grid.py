@@ -77,10 +77,12 @@ class Product:
 
     def cells(self) -> Iterator[Cell]:
         """Of all combinations those that differ in something that has a meaning."""
-        for problem, mode, workers, *options in product(
+        for problem, mode, workers, staleness, mailbox, accelerate in product(
             self.problems, self.modes, self.workers, self.staleness, self.mailboxes, self.accelerate
         ):
-            yield _collapsed(Cell(problem, self.system, mode, workers, *options))
+            yield _collapsed(
+                Cell(problem, self.system, mode, workers, staleness, mailbox, accelerate)
+            )
 
 
 @dataclass(frozen=True)

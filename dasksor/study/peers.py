@@ -19,23 +19,14 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import cg
 
+from dasksor.study.problems import Problem
+
 PROGRAMS = Path(__file__).with_name("programs")
 C_SOURCE = PROGRAMS / "sor.c"
 DISPY_SCRIPT = PROGRAMS / "dispy_sor.py"
 FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-pthread", "-Wall", "-Wextra")
 # A dense copy beyond this many bytes is no comparison, and may not fit at all.
 LARGEST_DENSE = 2 << 30
-
-
-class Problem(Protocol):
-    """What a peer is given: ``A x = b`` under a name."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def A(self) -> Any: ...  # noqa: N802
-    @property
-    def b(self) -> np.ndarray: ...
 
 
 class Peer(Protocol):

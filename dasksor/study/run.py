@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dasksor.study.record import META, RECORDS, Record, Study, line_of
 from dasksor.study.straggler import Slowness
 from dasksor.study.system import Dasksor
 
+MACHINE = "machine.json"
 # The slow worker of system "dasksor-slow" takes so many times as long.
 SLOW = Slowness(pause=0.0, factor=5.0)
 
@@ -71,10 +71,12 @@ def run(
         Before anything starts: unknown systems or modes, or a folder that holds something else.
     """
     folder = Path(folder)
+    check(grid, folder)
     with Crew() as crew:
         systems = {system.name: system for system in _systems(crew, machine)}
-        _check_systems(grid, systems)
         study = _opened(grid, folder)
+        if machine is not None:
+            machine.save(folder / MACHINE)
         turns = list(_order(grid, done={record.key for record in study.records}))
         with (
             open(folder / RECORDS, "a", encoding="utf-8") as file,
@@ -91,7 +93,15 @@ def _systems(crew: Crew, machine: Machine | None) -> Iterator[Peer]:
     yield from peers()
 
 
-def _check_systems(grid: Grid, systems: Mapping[str, Peer]) -> None:
+def check(grid: Grid, folder: Path) -> None:
+    """Refuse, before anything starts, what `run` could not do.
+
+    Raises
+    ------
+    ValueError, FileExistsError
+        As for `run`.
+    """
+    systems = {system.name: system for system in _systems(Crew(), None)}
     for one in grid.products:
         if one.system not in systems:
             known = ", ".join(systems)
@@ -102,21 +112,21 @@ def _check_systems(grid: Grid, systems: Mapping[str, Peer]) -> None:
                 raise ValueError(
                     f"{one.system} has no mode {mode!r}: give some of {', '.join(modes)}"
                 )
-
-
-def _opened(grid: Grid, folder: Path) -> Study:
-    """The study in a folder, or a new one there."""
-    plain = json.loads(json.dumps(grid.to_dict()))
     if (folder / META).exists():
-        study = Study.load(folder)
-        if study.meta["grid"] != plain:
+        if Study.load(folder).meta["grid"] != grid.to_dict():
             raise FileExistsError(
                 f"{folder} holds a study of another grid: give another folder, or remove it"
             )
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} holds something else than a study: give another folder")
+
+
+def _opened(grid: Grid, folder: Path) -> Study:
+    """The study in a folder, or a new one there."""
+    if (folder / META).exists():
+        study = Study.load(folder)
     else:
-        study = Study(circumstances.here(grid.name, plain))
+        study = Study(circumstances.here(grid.name, grid.to_dict()))
     # Also cuts off a line that an interruption left half written.
     study.save(folder)
     return study

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
 from dasksor.study.record import Record, Study
 
 CSV, JSON, REPORT = "results.csv", "results.json", "report.html"
@@ -44,6 +47,33 @@ def write(study: Study, folder: Path) -> None:
             writer.writerows(table)
     content = json.dumps(study.meta | {"cells": [_finite(row) for row in table]}, indent=1)
     (folder / JSON).write_text(content + "\n", "utf-8")
+
+
+def summary(study: Study) -> Table:
+    """The cells on a terminal, fastest first within each problem."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("problem", "system", "mode", "staleness", "mailbox", "by"):
+        table.add_column(name)
+    for name in ("workers", "sweeps", "seconds", "spread", "predicted", "residual"):
+        table.add_column(name, justify="right")
+    found = rows(study.records)
+    order = {row["problem"]: place for place, row in enumerate(found)}
+    for row in sorted(found, key=lambda row: (order[row["problem"]], row["seconds"] or math.inf)):
+        words = [row[name] for name in ("problem", "system", "mode", "staleness", "mailbox")]
+        words += [row["accelerate"], row["workers"]]
+        if row["runs"]:
+            few = row["successes"] < row["runs"]
+            words += [
+                f"{row['sweeps']:g}",
+                f"{row['seconds']:.3g}",
+                f"{row['fastest']:.3g} to {row['slowest']:.3g}",
+                "-" if row["predicted_seconds"] is None else f"{row['predicted_seconds']:.3g}",
+                f"{row['residual']:.1e}" + (" !" if few else ""),
+            ]
+        else:
+            words += ["-", row["skipped"]]
+        table.add_row(*("-" if word is None else str(word) for word in words))
+    return table
 
 
 def _row(runs: list[Record]) -> dict[str, Any]:
