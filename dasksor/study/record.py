@@ -122,6 +122,20 @@ class Study:
         lines = "".join(line_of(record) for record in self.records)
         (folder / RECORDS).write_text(lines, "utf-8")
 
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each cell: medians over its runs, and their spread."""
+        from dasksor.study.tables import rows
+
+        return rows(self.records)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one HTML page that needs no network, and say where."""
+        # Bokeh takes long to import, and not every study is looked at.
+        from dasksor.study.report import write
+
+        write(self, path)
+        return Path(path)
+
 
 def line_of(record: Record) -> str:
     """The record as a line of JSON; NaN stays, as Python's json reads it."""
