@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -154,6 +155,42 @@ class Result:
             "bytes_sent": self.bytes_sent,
             "sweeps_per_block": self.sweeps_per_block,
         }
+
+    def plot(self) -> Any:
+        """Residual against time, seconds by phase and sweeps of the blocks, as a Bokeh layout.
+
+        Returns
+        -------
+        bokeh.models.GridPlot
+            For `bokeh.plotting.show`, a notebook, or a page of your own.
+        """
+        # Bokeh takes longer to import than the rest of dasksor.
+        from dasksor.charts import solve
+
+        return solve.layout(self.to_dict())
+
+    def report(self, path: str | Path, *, theme: str = "light") -> Path:
+        """Write text, charts, choices and history as one HTML page that needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+        theme : str
+            ``"light"`` or ``"dark"``.
+
+        Returns
+        -------
+        Path
+            Of the page.
+        """
+        from dasksor.charts import solve
+
+        return solve.write(self.to_dict(), str(self), path, theme)
+
+    def _repr_html_(self) -> str:
+        from dasksor.charts import solve
+
+        return solve.summary(self.to_dict())
 
     def __str__(self) -> str:
         worst = float(np.max(self.residual_norm))
