@@ -98,7 +98,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """An HTML table, numbers to the right; everything is escaped."""
     listed = [list(row) for row in rows]
     aligned = [
-        ' class="number"' if all(isinstance(row[i], int | float) for row in listed) else ""
+        ' class="number"' if all(isinstance(row[i], int | float | None) for row in listed) else ""
         for i in range(len(names))
     ]
     head = "".join(f"<th{a}>{escape(n)}</th>" for n, a in zip(names, aligned, strict=True))

@@ -151,7 +151,7 @@ def _row(cell: Measured) -> tuple[Any, ...]:
     return (
         cell.problem, cell.series, cell.workers, len(seconds), cell.seconds, min(seconds),
         max(seconds), float(run.sweeps), float(run.residual), run.messages, run.bytes / 1e6,
-        "" if cell.predicted is None else f"{cell.predicted:.4g}",
+        cell.predicted,
     )  # fmt: skip
 
 
