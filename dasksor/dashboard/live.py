@@ -62,7 +62,7 @@ def _has_pages(scheduler: Scheduler) -> bool:
     return any(_paths(app) for app in scheduler.http_application.applications)
 
 
-class NoPageError(Exception):
+class NoPageError(RuntimeError):
     """The page cannot be had; the message says why."""
 
 

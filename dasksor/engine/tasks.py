@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from distributed import get_worker, secede
+from distributed.metrics import context_meter
 
 from dasksor.engine.host import Host
 from dasksor.engine.method import Method
@@ -111,6 +112,7 @@ def run_host(
     line = Line(worker.scheduler, loop, plan.queues[plan.host], hear)
     try:
         result = _Shift(plan, inbox, mail, line).work(rows, rhs, start)
+        _label(result[1])
     except BaseException:
         # The monitor learns of it when this task ends, so nothing here may wait for the monitor.
         line.abandon()
@@ -120,6 +122,13 @@ def run_host(
         return result
     finally:
         mail.close()
+
+
+def _label(report: HostReport) -> None:
+    """Let Dask's fine performance metrics say what a task was busy with that lasts for minutes."""
+    spent = Timings.sum([report.timings, *report.blocks.values()])
+    for phase in PHASES:
+        context_meter.digest_metric(phase, getattr(spent, phase), "seconds")
 
 
 class _Shift:
