@@ -78,6 +78,11 @@ class Course:
     _levels: list[tuple[int, float]] = field(default_factory=list)
 
     @property
+    def targets(self) -> np.ndarray:
+        """What the residual of each right-hand side has to meet; empty before the first look."""
+        return self._targets
+
+    @property
     def sweeps(self) -> int:
         """Sweeps done when a residual was measured last."""
         return self.history[-1].sweeps
