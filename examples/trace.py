@@ -1,4 +1,4 @@
-"""What Dask does during one asynchronous solve: a timeline of tasks and messages.
+"""What Dask does during one solve: a timeline of tasks and messages.
 
 Two worker processes solve Poisson's equation. A plugin notes what the scheduler decides, and a
 wrapper around each outgoing call notes what client and workers say. Clocks are those of one
@@ -9,7 +9,7 @@ import functools
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,10 +20,12 @@ import dasksor
 from dasksor.engine import tasks
 from dasksor.mailbox.line import Line
 from dasksor.mailbox.routes import Mail
+from dasksor.omega import optimal
 
 # Time, kind, and the words for it.
 Note = tuple[float, str, str]
 OFTEN = ("Slice", "Progress", "Copy", "Held")
+CLUSTER = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
 
 
 class Event(NamedTuple):
@@ -50,16 +52,25 @@ class Notes(SchedulerPlugin):
         verb = "sends" if finish == "processing" else "has the result of"
         side = "to" if finish == "processing" else "on"
         what = f"{verb} {short(key)} {side} worker {where}"
-        self.events.append(Event(time.time(), "scheduler", f"{verb} {prefix(key)}", what))
+        self.events.append(
+            Event(time.time(), "scheduler", f"{verb.split()[0]} {prefix(key)}", what)
+        )
 
 
 def prefix(key: Any) -> str:
-    words = str(key).split("-")
+    name = key[0] if isinstance(key, tuple) else key
+    words = name.split("-")
     return words[-2] if words[0] == "dasksor" else words[0]
 
 
 def short(key: Any) -> str:
-    return f"host {str(key).split('-')[-1]}" if str(key).startswith("dasksor") else prefix(key)
+    if not isinstance(key, tuple):
+        return f"host {key.split('-')[-1]}" if key.startswith("dasksor") else prefix(key)
+    name, *blocks = key
+    number = name.removesuffix("-slice").split("-")[-1]
+    if name.endswith("-slice"):
+        return f"a slice of block {blocks[0]} for {prefix(key)} {number} of block {blocks[1]}"
+    return f"{prefix(key)} {number} of block {blocks[-1]}"
 
 
 def listen(dask_worker: Worker | None = None) -> list[Note]:
@@ -104,35 +115,42 @@ def described(kind: str, messages: list[Any], way: str) -> str:
     return f"{kind} {way} ({facts})" if facts else f"{kind} {way}"
 
 
-def timeline(events: list[Event], began: float) -> None:
-    """Print events up to the third order and from the last one on, and count those between."""
-    events.sort()
-    orders = [i for i, event in enumerate(events) if event.kind == "Order orders-0"]
+def timeline(events: list[Event], began: float, head: int = 40, tail: int = 27) -> None:
+    """Print the first and the last lines, and count the events between them."""
+    lines = list(told(sorted(events), began))
+    head = len(lines) if len(lines) <= head + tail else head
     print(f"{'ms':>8}  {'who':<10} what")
-    show(events[: orders[2]], began)
-    between = Counter(event.kind.split()[0] for event in events[orders[2] : orders[-1]])
-    print(f"{'...':>8}  {'all':<10} {', '.join(f'{n} {kind}' for kind, n in between.items())}")
-    show(events[orders[-1] :], began)
+    for line, _, _ in lines[:head]:
+        print(line)
+    if lines[head:]:
+        between: Counter[str] = Counter()
+        for _, kind, count in lines[head:-tail]:
+            between[kind] += count
+        print(f"{'...':>8}  {'all':<10} {', '.join(f'{n} {kind}' for kind, n in between.items())}")
+        for line, _, _ in lines[-tail:]:
+            print(line)
 
 
-def show(events: list[Event], began: float) -> None:
-    """A line for each event, or for the like ones of those that come often, with their number."""
+def told(events: list[Event], began: float) -> Iterator[tuple[str, str, int]]:
+    """A line, its kind, and how many events it stands for: what comes often is put together."""
     for _, stretch in groupby(events, lambda event: event.kind.split()[0] in OFTEN):
-        kinds: dict[tuple[str, str], list[Event]] = {}
-        for event in stretch:
-            kinds.setdefault((event.actor, event.kind), []).append(event)
+        kinds: dict[Any, list[Event]] = {}
+        for place, event in enumerate(stretch):
+            alone = event.kind.split()[-1] in ("sweep", "residual")
+            kinds.setdefault((event.actor, event.kind, place * alone), []).append(event)
         for first, *rest in kinds.values():
             line = f"{1e3 * (first.time - began):8.1f}  {first.actor:<10} {first.what}"
             if rest:
                 line += f"; {len(rest)} more until {1e3 * (rest[-1].time - began):.1f}"
-            print(line)
+            yield line, first.kind.split()[0], 1 + len(rest)
 
 
-def main(side: int = 300) -> None:
+def main(mode: str = "async", side: int = 300) -> None:
     A = dasksor.problems.poisson((side, side))
     b = np.ones(A.shape[0])
-    options = {"mode": "async", "staleness": 0, "omega": 1.98, "blocks": 4, "rtol": 1e-6}
-    with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
+    omega = optimal(np.cos(np.pi / (side + 1)))
+    options = {"mode": mode, "omega": omega, "blocks": 4, "rtol": 1e-6}
+    with LocalCluster(**CLUSTER) as cluster, Client(cluster) as client:
         dasksor.solve(A, b, **options)  # kernels are compiled, libraries loaded
         notes = Notes(cluster.scheduler)
         cluster.scheduler.add_plugin(notes)
@@ -150,4 +168,4 @@ def main(side: int = 300) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:2], *map(int, sys.argv[2:]))
