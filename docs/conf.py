@@ -21,6 +21,8 @@ exclude_patterns = ["_build"]
 # Names of parameters in single backticks stand beside names of functions: link what there is.
 default_role = "autolink"
 nitpicky = True
+# Options are --spelt with two hyphens.
+smartquotes = False
 # A page that is listed and not there; one that is there and not listed remains an error.
 suppress_warnings = ["toc.not_readable"]
 
