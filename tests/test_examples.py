@@ -75,3 +75,18 @@ def test_ocean_is_inverted_and_drawn(tmp_path):
     assert CONVERGED in text
     assert max(audits(text)) <= 1e-8
     assert (tmp_path / "ocean.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_notebook_runs_from_top_to_bottom(tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    pytest.importorskip("matplotlib")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(EXAMPLES / "tour.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    nbclient.NotebookClient(
+        notebook, timeout=150, resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in shown) == 2
+    assert CONVERGED in "".join(output.get("text", "") for output in shown)
