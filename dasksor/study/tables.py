@@ -1,0 +1,101 @@
+"""A study's cells as rows: medians and spread over the runs of each."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dasksor.study.record import Record, Study
+
+CSV, JSON, REPORT = "results.csv", "results.json", "report.html"
+_CELL = (
+    "problem", "n", "nnz", "system", "mode", "staleness", "mailbox", "accelerate", "workers",
+)  # fmt: skip
+_MEDIANS = (
+    "sweeps", "omega", "setup", "compute", "communication", "tests", "waiting", "messages", "bytes",
+    "predicted_seconds",
+)  # fmt: skip
+
+
+def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One row for each cell, in the order of their first runs.
+
+    ``seconds`` is the median over the runs, ``fastest`` and ``slowest`` are its spread; the others
+    are medians too, but `residual`, which is the largest.
+    """
+    cells: dict[str, list[Record]] = {}
+    for record in records:
+        cells.setdefault(record.key.rpartition("|")[0], []).append(record)
+    return [_row(runs) for runs in cells.values()]
+
+
+def write(study: Study, folder: Path) -> None:
+    """Tables of a study, beside its records."""
+    table = rows(study.records)
+    with open(folder / CSV, "w", newline="", encoding="utf-8") as file:
+        if table:
+            writer = csv.DictWriter(file, list(table[0]))
+            writer.writeheader()
+            writer.writerows(table)
+    content = json.dumps(study.meta | {"cells": [_finite(row) for row in table]}, indent=1)
+    (folder / JSON).write_text(content + "\n", "utf-8")
+
+
+def summary(study: Study) -> Table:
+    """The cells on a terminal, fastest first within each problem."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("problem", "system", "mode", "staleness", "mailbox", "by"):
+        table.add_column(name)
+    for name in ("workers", "sweeps", "seconds", "spread", "predicted", "residual"):
+        table.add_column(name, justify="right")
+    found = rows(study.records)
+    order = {row["problem"]: place for place, row in enumerate(found)}
+    for row in sorted(found, key=lambda row: (order[row["problem"]], row["seconds"] or math.inf)):
+        words = [row[name] for name in ("problem", "system", "mode", "staleness", "mailbox")]
+        words += [row["accelerate"], row["workers"]]
+        if row["runs"]:
+            few = row["successes"] < row["runs"]
+            words += [
+                f"{row['sweeps']:g}",
+                f"{row['seconds']:.3g}",
+                f"{row['fastest']:.3g} to {row['slowest']:.3g}",
+                "-" if row["predicted_seconds"] is None else f"{row['predicted_seconds']:.3g}",
+                f"{row['residual']:.1e}" + (" !" if few else ""),
+            ]
+        else:
+            words += ["-", row["skipped"]]
+        table.add_row(*("-" if word is None else str(word) for word in words))
+    return table
+
+
+def _row(runs: list[Record]) -> dict[str, Any]:
+    ran = [run for run in runs if not run.skipped]
+    seconds = [run.seconds for run in ran]
+    # What was asked for names the cell; a run knows which method served it.
+    about = ran[0] if ran else runs[0]
+    row = {name: getattr(about, name) for name in _CELL}
+    row |= {
+        "runs": len(ran),
+        "successes": sum(run.success for run in ran),
+        "seconds": statistics.median(seconds) if ran else None,
+        "fastest": min(seconds, default=None),
+        "slowest": max(seconds, default=None),
+        "residual": max((run.residual for run in ran), default=None),
+    }
+    for name in _MEDIANS:
+        known = [value for run in ran if (value := getattr(run, name)) is not None]
+        row[name] = statistics.median(known) if known else None
+    return row | {"skipped": next((run.skipped for run in runs if run.skipped), None)}
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for what is not finite."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
