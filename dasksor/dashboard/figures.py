@@ -17,6 +17,8 @@ from bokeh.models import (
 from bokeh.models.annotations import ColorBar
 from bokeh.plotting import figure
 
+from dasksor.charts import look as charts
+from dasksor.charts.look import COLOURS, LIMIT
 from dasksor.dashboard.history import Story
 from dasksor.dashboard.theme import Look
 from dasksor.engine.ticker import PHASES
@@ -38,12 +40,12 @@ def _columns(points: list[Any], *names: str) -> dict[str, list[Any]]:
 class Residuals:
     """The measured residual against time, and the tolerance; omega against time."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         names = ("time", "sweeps", "residual", "omega")
         self.source = ColumnDataSource({name: [] for name in names}, name="residuals")
         self.target = ColumnDataSource({"time": [], "residual": []}, name="target")
         self.plot = plot = _figure("Residual", y_axis_type="log")
-        line, limit = look.lines[0], look.limit
+        line, limit = COLOURS[0], LIMIT
         curve = plot.line(
             "time", "residual", source=self.source, color=line, line_width=2,
             legend_label="norm of b - A x",
@@ -126,10 +128,10 @@ class Ages:
 class Sweeps:
     """Sweeps done by each block."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         self.source = ColumnDataSource({"block": [], "sweeps": []}, name="sweeps")
         self.plot = plot = _figure("Sweeps of each block")
-        bars = plot.vbar("block", 0.85, "sweeps", source=self.source, color=look.lines[0])
+        bars = plot.vbar("block", 0.85, "sweeps", source=self.source, color=COLOURS[0])
         tips = [("block", "@block"), ("sweeps", "@sweeps{0,0.[0]}")]
         plot.add_tools(HoverTool(tooltips=tips, renderers=[bars]))
         plot.y_range.start = 0
@@ -145,13 +147,13 @@ class Sweeps:
 class Traffic:
     """Messages and megabytes a second."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         names = ("time", "messages", "megabytes")
         self.source = ColumnDataSource({name: [] for name in names}, name="traffic")
         self.messages = _figure("Messages a second")
         self.megabytes = _figure("Megabytes a second", x_range=self.messages.x_range)
         for plot, name, color in zip(
-            (self.messages, self.megabytes), names[1:], look.lines, strict=False
+            (self.messages, self.megabytes), names[1:], COLOURS, strict=False
         ):
             plot.line("time", name, source=self.source, color=color, line_width=2)
             plot.varea("time", 0, name, source=self.source, color=color, alpha=0.15)
@@ -168,13 +170,13 @@ class Traffic:
 class Split:
     """What each worker thread spent its time on."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         names = ("thread", *PHASES)
         self.source = ColumnDataSource({name: [] for name in names}, name="split")
         self.plot = plot = _figure("Seconds of each worker thread", y_range=FactorRange())
         bars = plot.hbar_stack(
-            PHASES, y="thread", height=0.8, source=self.source, color=look.phases,
-            legend_label=list(PHASES), line_color=None,
+            PHASES, y="thread", height=0.8, source=self.source, legend_label=list(PHASES),
+            color=[charts.PHASES[phase] for phase in PHASES], line_color=None,
         )  # fmt: skip
         tips = [("thread", "@thread"), ("$name", "@$name{0.00} s")]
         plot.add_tools(HoverTool(tooltips=tips, renderers=bars))
@@ -198,14 +200,15 @@ class Split:
 class Snapshots:
     """The numbers of the snapshots that were ordered, measured and safe, against time."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         self.source = ColumnDataSource(
             {name: [] for name in ("time", *SNAPSHOTS)}, name="snapshots"
         )
         self.plot = plot = _figure("Snapshots")
-        for name, color in zip(SNAPSHOTS, look.lines, strict=True):
+        # Mostly they are equal: the later ones are drawn narrower, over those before.
+        for name, color, width in zip(SNAPSHOTS, COLOURS, (7, 4, 1.5), strict=False):
             plot.step(
-                "time", name, source=self.source, mode="after", color=color, line_width=2,
+                "time", name, source=self.source, mode="after", color=color, line_width=width,
                 legend_label=name,
             )  # fmt: skip
         plot.legend.location = "top_left"

@@ -27,27 +27,28 @@ def add_page(dask_scheduler: Scheduler) -> str:
     scheduler = dask_scheduler
     if "dashboard" not in scheduler.services or not _has_pages(scheduler):
         return "the scheduler has no dashboard: start it with one"
+    from distributed.dashboard.scheduler import template_variables
+
+    extra = template_variables(scheduler)
+    _list(extra)
     history_of(scheduler)
     if not any(PATHS[0] in _paths(app) for app in scheduler.http_application.applications):
         from distributed.dashboard.core import BokehApplication
-        from distributed.dashboard.scheduler import template_variables
 
         from dasksor.dashboard.page import DOCUMENTS
 
         prefix = next(app.prefix for app in scheduler.http_application.applications if _paths(app))
-        extra = template_variables(scheduler)
         application = BokehApplication(
             DOCUMENTS, scheduler, prefix=prefix, template_variables=extra
         )
         scheduler.http_application.add_application(application)
         application.initialize(IOLoop.current())
         application.start()
-        list_page(extra)
     scheduler.task_metadata[NOTE] = PATHS[0]
     return PATHS[0]
 
 
-def list_page(variables: dict[str, Any]) -> None:
+def _list(variables: dict[str, Any]) -> None:
     """Add the page to the bar on top of Dask's own pages, from their template's ``variables``."""
     name = PATHS[0].strip("/")
     if name not in variables["pages"]:

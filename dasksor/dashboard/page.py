@@ -30,8 +30,8 @@ class SolvesPage(DashboardComponent):
 
     def __init__(self, scheduler: Scheduler, look: Look) -> None:
         self._history = history_of(scheduler)
-        residuals, traffic = Residuals(look), Traffic(look)
-        ages, split, sweeps, snapshots = Ages(look), Split(look), Sweeps(look), Snapshots(look)
+        residuals, traffic = Residuals(), Traffic()
+        ages, split, sweeps, snapshots = Ages(look), Split(), Sweeps(), Snapshots()
         self._figures = (residuals, traffic, ages, split, sweeps, snapshots)
         options: list[Any] = [(NEWEST, "the newest solve")]
         self._select = Select(value=NEWEST, options=options, width=260)

@@ -1,4 +1,4 @@
-"""Colours and lines of the page, on a light ground and on a dark one."""
+"""The page on a light ground and on a dark one; the colours of what is drawn are the charts'."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ class Look:
 
     Attributes
     ----------
-    phases : tuple of str
-        Compute, communication, tests, waiting.
-    lines : tuple of str
-        For curves, in order.
     ages : tuple of str
         From values newer than exact, by exact, to old ones.
     """
@@ -30,9 +26,6 @@ class Look:
     text: str
     faint: str
     grid: str
-    limit: str
-    phases: tuple[str, ...]
-    lines: tuple[str, ...]
     ages: tuple[str, ...]
 
     @property
@@ -95,10 +88,7 @@ LOOKS = {
         text="#1f2933",
         faint="#5b6673",
         grid="#dde2e8",
-        limit="#c0392b",
-        phases=("#2f6db5", "#e08a2e", "#8a5fb3", "#c3cad3"),
-        lines=("#2f6db5", "#e08a2e", "#2e9e83"),
-        ages=("#2f6db5", "#7fa6d6", "#c3d4ea", "#eceff3", "#f4d3ad", "#e9a45a", "#c8641b"),
+        ages=("#0072b2", "#6aa9d0", "#bcd7e8", "#eceff3", "#f6d9a4", "#e69f00", "#d55e00"),
     ),
     DARK: Look(
         DARK,
@@ -107,9 +97,6 @@ LOOKS = {
         text="#e6e9ed",
         faint="#a3adb9",
         grid="#363d47",
-        limit="#ff7b6b",
-        phases=("#5b9be0", "#f0a24e", "#b48ce0", "#4b5562"),
-        lines=("#5b9be0", "#f0a24e", "#49c2a4"),
-        ages=("#5b9be0", "#41719f", "#2f4a66", "#2a3038", "#6b4a2a", "#b06f2f", "#f0a24e"),
+        ages=("#56b4e9", "#3a7ba3", "#2b4d66", "#2a3038", "#6b4f1e", "#b57f10", "#f0ad1e"),
     ),
 }
