@@ -51,29 +51,31 @@ def write(study: Study, folder: Path) -> None:
 
 def summary(study: Study) -> Table:
     """The cells on a terminal, fastest first within each problem."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("problem", "system", "mode", "staleness", "mailbox", "by"):
-        table.add_column(name)
-    for name in ("workers", "sweeps", "seconds", "spread", "predicted", "residual"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("problem", "how"):
+        table.add_column(name, overflow="fold")
+    for name in ("workers", "sweeps", "seconds", "from", "to", "planned", "residual"):
+        table.add_column(name, justify="right", no_wrap=True)
     found = rows(study.records)
     order = {row["problem"]: place for place, row in enumerate(found)}
     for row in sorted(found, key=lambda row: (order[row["problem"]], row["seconds"] or math.inf)):
-        words = [row[name] for name in ("problem", "system", "mode", "staleness", "mailbox")]
-        words += [row["accelerate"], row["workers"]]
+        words = [row["problem"], _how(row), str(row["workers"])]
         if row["runs"]:
-            few = row["successes"] < row["runs"]
-            words += [
-                f"{row['sweeps']:g}",
-                f"{row['seconds']:.3g}",
-                f"{row['fastest']:.3g} to {row['slowest']:.3g}",
-                "-" if row["predicted_seconds"] is None else f"{row['predicted_seconds']:.3g}",
-                f"{row['residual']:.1e}" + (" !" if few else ""),
-            ]
+            numbers = (row[name] for name in ("seconds", "fastest", "slowest", "predicted_seconds"))
+            words += [f"{row['sweeps']:.0f}"]
+            words += ["-" if number is None else f"{number:.3g}" for number in numbers]
+            words += [f"{row['residual']:.0e}" + ("!" if row["successes"] < row["runs"] else "")]
         else:
-            words += ["-", row["skipped"]]
-        table.add_row(*("-" if word is None else str(word) for word in words))
+            words[1] += f": {row['skipped']}"
+        table.add_row(*words)
     return table
+
+
+def _how(row: dict[str, Any]) -> str:
+    words = [row["system"], row["mode"]]
+    words += [f"s={row['staleness']}"] if row["staleness"] is not None else []
+    words += [row[name] for name in ("mailbox", "accelerate") if row[name] not in (None, "auto")]
+    return " ".join(words)
 
 
 def _row(runs: list[Record]) -> dict[str, Any]:
