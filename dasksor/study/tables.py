@@ -64,7 +64,8 @@ def summary(study: Study) -> Table:
             numbers = (row[name] for name in ("seconds", "fastest", "slowest", "predicted_seconds"))
             words += [f"{row['sweeps']:.0f}"]
             words += ["-" if number is None else f"{number:.3g}" for number in numbers]
-            words += [f"{row['residual']:.0e}" + ("!" if row["successes"] < row["runs"] else "")]
+            shown = "-" if math.isnan(row["residual"]) else f"{row['residual']:.0e}"
+            words += [shown + ("!" if row["successes"] < row["runs"] else "")]
         else:
             words[1] += f": {row['skipped']}"
         table.add_row(*words)

@@ -12,129 +12,16 @@ import contextlib
 import logging
 import os
 import platform
-import statistics
 import sys
-import time
-import uuid
 
 import distributed
 import numpy as np
-from distributed import Client, LocalCluster, Queue, Variable, get_worker
+from distributed import Client, LocalCluster
 
 import dasksor
-from dasksor.mailbox.inbox import Inbox
-from dasksor.mailbox.line import Line
-from dasksor.mailbox.routes import Mail
-from dasksor.mailbox.variables import Ring, VariablesMailbox
-from dasksor.messages import Slice
+from dasksor.study.latency import match
 
 SIZES = (8_000, 800_000)
-SECONDS = 0.8
-WARMUP = 0.2
-AHEAD = 8
-
-
-class Player:
-    """One host at a worker: posts to its partner and takes what comes."""
-
-    def __init__(self, run, host, kind, addresses, queues):
-        worker = get_worker()
-        loop = worker.loop.asyncio_loop
-        self.host, self.partner = host, host ^ 1
-        self.queue, self.inbox = queues[host], Inbox()
-        routes = (kind,) * len(addresses)
-        self.mail = Mail(
-            worker, loop, run, host, self.inbox,
-            routes=routes, addresses=addresses, queues=queues,
-        )  # fmt: skip
-        self.line = Line(worker.scheduler, loop, self.queue, self.hear)
-
-    def hear(self, messages):
-        self.mail.answer([message for message in messages if isinstance(message, Ring)])
-
-    def post(self, version, values):
-        self.mail.post(self.partner, [Slice(self.host, self.partner, version, values)])
-
-    def newest(self, timeout=0.0):
-        """The version that has come last; None after ``timeout`` seconds without one."""
-        return max((message.version for message in self.inbox.take(timeout)), default=None)
-
-    def play(self, size):
-        """Times of round trips, as the even host of each pair sees them."""
-        values, began, trips = np.ones(size // 8), time.perf_counter(), []
-        version, sent = 0, began
-        if self.host % 2 == 0:
-            self.post(version, values)
-        while (now := time.perf_counter()) - began < WARMUP + SECONDS:
-            heard = self.newest(0.1)
-            if heard is None or heard < version:
-                continue
-            now = time.perf_counter()
-            if self.host % 2 == 0:
-                if sent - began > WARMUP:
-                    trips.append(now - sent)
-                version, sent = heard + 1, now
-            else:
-                version = heard
-            self.post(version, values)
-        return trips
-
-    def stream(self, size):
-        """Bytes that arrived in a second, as the odd host of each pair sees them."""
-        values, seen = np.ones(size // 8), np.ones(1)
-        began, version, known, arrived = time.perf_counter(), 0, 0, 0
-        while (now := time.perf_counter()) - began < WARMUP + SECONDS:
-            if self.host % 2 == 0:
-                if version - known < AHEAD:
-                    version += 1
-                    self.post(version, values)
-                known = max(known, self.newest(0.1 * (version - known == AHEAD)) or 0)
-            elif (heard := self.newest(0.1)) is not None:
-                arrived += size * (now - began > WARMUP)
-                self.post(heard, seen)
-        return arrived / SECONDS
-
-    def close(self):
-        self.line.end(self.queue)
-        self.line.close()
-        self.mail.close()
-
-
-def enter(*about):
-    get_worker().player = Player(*about)
-
-
-def act(what, *args):
-    return getattr(get_worker().player, what)(*args)
-
-
-def match(client, kind, size, count):
-    """Median half round trip in seconds and bytes a second of all pairs, ``count`` workers."""
-    addresses = sorted(client.nthreads())[:count]
-    run = f"dasksor-{uuid.uuid4().hex[:12]}"
-    names = [f"{run}-orders-{host}" for host in range(count)]
-    queues = [Queue(name, client=client) for name in names]
-
-    def everywhere(function, *args):
-        futures = [client.submit(function, *args, workers=[a], pure=False) for a in addresses]
-        return client.gather(futures)
-
-    client.gather(
-        [
-            client.submit(enter, run, host, kind, addresses, names, workers=[a], pure=False)
-            for host, a in enumerate(addresses)
-        ]
-    )
-    trips = [trip for trips in everywhere(act, "play", size) for trip in trips]
-    rate = sum(everywhere(act, "stream", size))
-    everywhere(act, "close")
-    for queue in queues:
-        queue.close()
-    if kind == "variables":
-        for host in range(count):
-            name = VariablesMailbox.name(run, host, host ^ 1)
-            Variable(name, client=client).delete()
-    return statistics.median(trips) / 2 if trips else float("nan"), rate
 
 
 def processor():

@@ -252,18 +252,17 @@ static void *work(void *block)
             atomic_store(&testing, 1);
         if (atomic_load(&testing))
             test(me, x, &sense);
+        else /* others may wait for this core: sweeps against values that nobody renews are wasted */
+            sched_yield();
     }
     if (synchronous)
         free(x);
     return NULL;
 }
 
-static void pin(pthread_t thread, int number)
+static void pin(pthread_t thread, int number, cpu_set_t allowed)
 {
-    cpu_set_t allowed, one;
-    sched_getaffinity(0, sizeof allowed, &allowed);
-    if (threads > CPU_COUNT(&allowed))
-        return;
+    cpu_set_t one;
     for (int core = 0, seen = 0; core < CPU_SETSIZE; ++core)
         if (CPU_ISSET(core, &allowed) && seen++ == number) {
             CPU_ZERO(&one);
@@ -323,13 +322,16 @@ static double *read_text(const char *path)
     return numbers;
 }
 
+/* JSON as Python reads it. */
+static void put(const char *before, double number)
+{
+    printf(isfinite(number) ? "%s%.9g" : "%sNaN", before, number);
+}
+
 static void report(double seconds, double norm, const double *x)
 {
-    printf("{\"seconds\": %.9g, \"omega\": %.9g, \"success\": %s", seconds, omega,
-           success ? "true" : "false");
-    printf(", \"residual\": %.9g", sqrt(residual(0, n, x)) / norm);
     double computation = 0.0, testing = 0.0, synchronisation = 0.0, copies = 0.0;
-    printf(", \"sweeps_per_block\": [");
+    printf("{\"success\": %s, \"sweeps_per_block\": [", success ? "true" : "false");
     for (int t = 0; t < threads; ++t) {
         printf("%s%ld", t ? ", " : "", blocks[t].sweeps);
         computation += blocks[t].computation;
@@ -337,12 +339,20 @@ static void report(double seconds, double norm, const double *x)
         synchronisation += blocks[t].synchronisation;
         copies += blocks[t].copies;
     }
-    printf("], \"compute\": %.9g, \"tests\": %.9g, \"waiting\": %.9g, \"communication\": %.9g",
-           computation, testing, synchronisation, copies);
+    put("], \"seconds\": ", seconds);
+    put(", \"omega\": ", omega);
+    put(", \"residual\": ", sqrt(residual(0, n, x)) / norm);
+    put(", \"compute\": ", computation);
+    put(", \"tests\": ", testing);
+    put(", \"waiting\": ", synchronisation);
+    put(", \"communication\": ", copies);
     printf(", \"history\": [");
-    for (int k = 0; rtol > 0.0 && k < tests && k < HISTORY; ++k)
-        printf("%s[%.9g, %.9g, %.9g]", k ? ", " : "", history[k][0], history[k][1],
-               history[k][2] / norm);
+    for (int k = 0; rtol > 0.0 && k < tests && k < HISTORY; ++k) {
+        put(k ? ", [" : "[", history[k][0]);
+        put(", ", history[k][1]);
+        put(", ", history[k][2] / norm);
+        printf("]");
+    }
     printf("]}\n");
 }
 
@@ -386,6 +396,8 @@ int main(int argc, char **argv)
     target = rtol > 0.0 ? rtol * norm * rtol * norm : eps;
 
     blocks = lines(threads * sizeof(Block));
+    cpu_set_t allowed;
+    sched_getaffinity(0, sizeof allowed, &allowed);
     pthread_t *handles = lines(threads * sizeof(pthread_t));
     atomic_store(&barrier.missing, threads);
     started = now();
@@ -396,7 +408,8 @@ int main(int argc, char **argv)
     for (int t = 0; t < threads; ++t) {
         if (pthread_create(&handles[t], NULL, work, &blocks[t]) != 0)
             fail("cannot start a thread");
-        pin(handles[t], t);
+        if (threads <= CPU_COUNT(&allowed))
+            pin(handles[t], t, allowed);
     }
     for (int t = 0; t < threads; ++t)
         pthread_join(handles[t], NULL);

@@ -1,0 +1,1 @@
+../dasksor/study/programs/dasksor_sor.py

@@ -1,0 +1,1 @@
+../dasksor/study/programs/dispy_sor.py

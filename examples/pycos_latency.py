@@ -1,0 +1,1 @@
+../dasksor/study/programs/pycos_latency.py
