@@ -52,14 +52,18 @@ def write(study: Study, folder: Path) -> None:
 def summary(study: Study) -> Table:
     """The cells on a terminal, fastest first within each problem."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("problem", "how"):
-        table.add_column(name, overflow="fold")
+    table.add_column("problem, and by what", no_wrap=True)
     for name in ("workers", "sweeps", "seconds", "from", "to", "planned", "residual"):
         table.add_column(name, justify="right", no_wrap=True)
     found = rows(study.records)
+    last = ""
     order = {row["problem"]: place for place, row in enumerate(found)}
     for row in sorted(found, key=lambda row: (order[row["problem"]], row["seconds"] or math.inf)):
-        words = [row["problem"], _how(row), str(row["workers"])]
+        if row["problem"] != last:
+            table.add_section()
+            table.add_row(f"{row['problem']}, n = {row['n']}")
+            last = row["problem"]
+        words = [f"  {_how(row)}", str(row["workers"])]
         if row["runs"]:
             numbers = (row[name] for name in ("seconds", "fastest", "slowest", "predicted_seconds"))
             words += [f"{row['sweeps']:.0f}"]
@@ -67,7 +71,7 @@ def summary(study: Study) -> Table:
             shown = "-" if math.isnan(row["residual"]) else f"{row['residual']:.0e}"
             words += [shown + ("!" if row["successes"] < row["runs"] else "")]
         else:
-            words[1] += f": {row['skipped']}"
+            words += ["-"]
         table.add_row(*words)
     return table
 
