@@ -129,9 +129,7 @@ def test_presets_hold_what_they_promise(name, quick):
 
 
 def test_a_study_in_this_process(tmp_path):
-    grid = Grid.of(
-        Product(("dense:50", "poisson:9x9"), (1,), ("sequential", "threads")), repeats=3
-    )
+    grid = Grid.of(Product(("dense:50", "poisson:9x9"), (1,), ("sequential", "threads")), repeats=3)
     study = run(grid, tmp_path / "s")
     assert len(study.records) == 12
     alone = [record.repeat for record in study.records if record.workers == 1]

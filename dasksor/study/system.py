@@ -135,6 +135,7 @@ def _fields(result: Result, problem: Problem) -> dict[str, Any]:
         "accelerate": result.accelerate,
         "seconds": result.timings["wall"],
         "sweeps": float(result.sweeps),
+        "sweeps_per_block": list(map(int, result.sweeps_per_block)),
         "residual": problem.residual(result.x),
         "success": result.success,
         "omega": result.omega,

@@ -53,7 +53,7 @@ def summary(study: Study) -> Table:
     """The cells on a terminal, fastest first within each problem."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("problem, and by what", no_wrap=True)
-    for name in ("workers", "sweeps", "seconds", "from", "to", "planned", "residual"):
+    for name in ("workers", "sweeps", "seconds", "spread", "planned", "residual"):
         table.add_column(name, justify="right", no_wrap=True)
     found = rows(study.records)
     last = ""
@@ -65,9 +65,10 @@ def summary(study: Study) -> Table:
             last = row["problem"]
         words = [f"  {_how(row)}", str(row["workers"])]
         if row["runs"]:
-            numbers = (row[name] for name in ("seconds", "fastest", "slowest", "predicted_seconds"))
-            words += [f"{row['sweeps']:.0f}"]
-            words += ["-" if number is None else f"{number:.3g}" for number in numbers]
+            spread = (row["slowest"] - row["fastest"]) / row["seconds"] if row["seconds"] else 0.0
+            planned = row["predicted_seconds"]
+            words += [f"{row['sweeps']:.0f}", f"{row['seconds']:.3g}", f"{spread:.0%}"]
+            words += ["-" if planned is None else f"{planned:.3g}"]
             shown = "-" if math.isnan(row["residual"]) else f"{row['residual']:.0e}"
             words += [shown + ("!" if row["successes"] < row["runs"] else "")]
         else:
