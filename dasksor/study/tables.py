@@ -51,7 +51,7 @@ def write(study: Study, folder: Path) -> None:
 
 def summary(study: Study) -> Table:
     """The cells on a terminal, fastest first within each problem."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("problem, and by what", no_wrap=True)
     for name in ("workers", "sweeps", "seconds", "spread", "planned", "residual"):
         table.add_column(name, justify="right", no_wrap=True)
