@@ -10,7 +10,8 @@ from bokeh.transform import dodge
 
 from dasksor.charts.look import BAR, COLOURS, PHASES, add_legend, chart
 
-Row = tuple[str, ...] | str
+# A string, or several that are grouped by the first.
+Row = Any
 
 
 def split(

@@ -6,14 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bokeh.models import (
-    ColumnDataSource,
-    CustomJSTickFormatter,
-    FixedTicker,
-    HoverTool,
-    LegendItem,
-    Span,
-)
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, FixedTicker, HoverTool
+from bokeh.models.annotations import LegendItem, Span
 
 from dasksor.charts.look import LIMIT, NEUTRAL, add_legend, chart, line_of, marker_of
 
@@ -68,7 +62,8 @@ def residuals(
         span = Span(dimension="width", location=tolerance, line_color=LIMIT, line_dash="dashed")
         made.add_layout(span)
         # A line that is no data of its own has to be named by one that is.
-        named = made.line([], [], line_color=LIMIT, line_dash="dashed")
+        nothing = [math.nan]
+        named = made.line(nothing, nothing, line_color=LIMIT, line_dash="dashed")
         drawn.append(("tolerance", [named]))
     add_legend(made, drawn)
     return made

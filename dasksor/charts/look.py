@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bokeh.models import Legend, LegendItem
+from bokeh.models.annotations import Legend, LegendItem
 from bokeh.plotting import figure
 from bokeh.themes import Theme
 
@@ -123,7 +123,7 @@ def add_legend(made: Any, items: Iterable[tuple[str, Sequence[Any]]]) -> None:
         ncols=min(columns, max(1, len(listed))),
         click_policy="hide",
         margin=0,
-        padding=4,
+        location="left",
     )
     made.add_layout(legend, "below")
     made.height += 20 * -(-len(listed) // columns)
