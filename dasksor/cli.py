@@ -1,4 +1,4 @@
-"""The command line: ``dasksor demo``, ``dasksor solve``, ``dasksor info``, ``dasksor plan``."""
+"""The command line: ``dasksor demo``, ``solve``, ``info``, ``plan``, ``study``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
 from dasksor.progress import Watch
 from dasksor.result import Result
+from dasksor.study.command import study
 from dasksor.survey import Survey, survey
 
 FILE = click.Path(path_type=Path)
@@ -174,6 +175,7 @@ def info(matrix: Path, as_json: bool) -> None:
 
 
 main.add_command(plan)
+main.add_command(study)
 
 
 # Helpers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -39,6 +40,8 @@ class Result:
         2-norm of ``b - A x``, one for each column of a two-dimensional ``b``.
     rtol, atol : float
         Converged means ``norm(b - A x) <= max(rtol * norm(b), atol)`` for every column.
+    target : float or ndarray, shape (m,)
+        That maximum.
     omega : float
         Relaxation factor of the last sweeps.
     omega_origin : str
@@ -67,6 +70,8 @@ class Result:
         communication is part of waiting.
     messages, bytes_sent : int
         Slices between threads (in mode ``"sync"`` between processes) and their bytes.
+    sweeps_per_block : list of int
+        Sweeps that each block had done at the end of the run; in asynchronous mode they differ.
     """
 
     x: Any
@@ -75,6 +80,7 @@ class Result:
     residual_norm: Any
     rtol: float
     atol: float
+    target: Any
     omega: float
     omega_origin: str
     mode: str
@@ -90,6 +96,7 @@ class Result:
     timings: dict[str, Any] = field(repr=False)
     messages: int
     bytes_sent: int
+    sweeps_per_block: list[int] = field(repr=False)
 
     @property
     def success(self) -> bool:
@@ -130,6 +137,7 @@ class Result:
             "residual_norm": numbers,
             "rtol": self.rtol,
             "atol": self.atol,
+            "target": np.asarray(self.target).tolist(),
             "omega": self.omega,
             "omega_origin": self.omega_origin,
             "mode": self.mode,
@@ -145,7 +153,44 @@ class Result:
             "timings": self.timings,
             "messages": self.messages,
             "bytes_sent": self.bytes_sent,
+            "sweeps_per_block": self.sweeps_per_block,
         }
+
+    def plot(self) -> Any:
+        """Residual against time, seconds by phase and sweeps of the blocks, as a Bokeh layout.
+
+        Returns
+        -------
+        bokeh.models.GridPlot
+            For `bokeh.plotting.show`, a notebook, or a page of your own.
+        """
+        # Bokeh takes longer to import than the rest of dasksor.
+        from dasksor.charts import solve
+
+        return solve.layout(self.to_dict())
+
+    def report(self, path: str | Path, *, theme: str = "light") -> Path:
+        """Write text, charts, choices and history as one HTML page that needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+        theme : str
+            ``"light"`` or ``"dark"``.
+
+        Returns
+        -------
+        Path
+            Of the page.
+        """
+        from dasksor.charts import solve
+
+        return solve.write(self.to_dict(), str(self), path, theme)
+
+    def _repr_html_(self) -> str:
+        from dasksor.charts import solve
+
+        return solve.summary(self.to_dict())
 
     def __str__(self) -> str:
         worst = float(np.max(self.residual_norm))
@@ -200,12 +245,14 @@ def result_of(
         residual_norm=float(norms[0]) if system.vector else norms,
         rtol=request.limits.rtol,
         atol=request.limits.atol,
+        target=float(course.targets[0]) if system.vector else course.targets,
         omega=course.relaxation.omega,
         omega_origin=course.relaxation.origin,
         history=course.history,
         timings=timings_dict(total, outcome.blocks, time.perf_counter() - began),
         messages=outcome.messages,
         bytes_sent=outcome.bytes_sent,
+        sweeps_per_block=outcome.sweeps or [course.sweeps] * how["blocks"],
         **how,
     )
 

@@ -190,7 +190,8 @@ def simulate(
     longest *= 100.0 * (1 + options.limits.maxiter) * (1 + deaths)
     parts = run.run(longest + (100.0 * deaths * absence if math.isfinite(absence) else 0.0))
     x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
-    outcome = Outcome(x, Timings.sum(run.spent), run.spent, run.messages, run.bytes_sent)
+    total, sweeps = Timings.sum(run.spent), method.sweeps(run.versions)
+    outcome = Outcome(x, total, run.spent, run.messages, run.bytes_sent, sweeps)
     result = result_of(
         system, options, course, outcome, began, setup,
         mode="async", reason="simulated", staleness=method.staleness,

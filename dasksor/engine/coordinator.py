@@ -280,9 +280,12 @@ class Run:
                 answers.update(answer)
             x = np.concatenate([answers[p] for p in range(place.partition.nblocks)], axis=1)
         swept = {p: Timings() for p in range(place.partition.nblocks)}
+        versions = dict.fromkeys(swept, 0)
         for report in self._reports:
             for p, timings in report.blocks.items():
                 swept[p].add(timings)
+                # A block that changed hands went on counting where it was taken up.
+                versions[p] = max(versions[p], report.versions[p])
         blocks = list(swept.values())
         return Outcome(
             x,
@@ -290,4 +293,5 @@ class Run:
             blocks,
             messages=sum(report.messages for report in self._reports),
             bytes_sent=sum(report.bytes_sent for report in self._reports),
+            sweeps=self._method.sweeps(versions),
         )

@@ -56,7 +56,8 @@ class Course:
     """Judges measured residuals; pure, so that every driver and the simulator share it.
 
     `measured` takes the norms of each right-hand side and returns the next `Leg`, or None when
-    the run is over; `status` then says why. `improved` says whether the vector measured last is
+    the run is over; `status` then says why; `targets` are the norms that each right-hand side has
+    to come down to. `improved` says whether the vector measured last is
     the one to return so far. A residual ``divergence`` times its start ends a run. Residuals seen
     in `passing` decide nothing else, so that the sweeps of a run do not depend on how often it was
     looked at.
@@ -73,8 +74,8 @@ class Course:
     improved: bool = False
     improved_at: int = 0
     best_norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _lowest: float = math.inf
-    _targets: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _levels: list[tuple[int, float]] = field(default_factory=list)
 
     @property
@@ -92,7 +93,7 @@ class Course:
         ratio: float = 1.0,
     ) -> Leg | None:
         """Take residual ``norms`` after ``sweeps``; ``ratio``: last change over the one before."""
-        self._targets = np.maximum(self.limits.rtol * rhs_norms, self.limits.atol)
+        self.targets = np.maximum(self.limits.rtol * rhs_norms, self.limits.atol)
         level = self._note(sweeps, norms, now)
         if level < 0.99 * self._lowest:
             self.improved_at = sweeps
@@ -131,19 +132,19 @@ class Course:
         level = math.hypot(*norms)
         self.history.append(Measurement(now, sweeps, level, self.relaxation.omega))
         # Who sets no tolerance asks for a number of sweeps, and so for the last iterate.
-        counting = not self._targets.any() and math.isfinite(level)
+        counting = not self.targets.any() and math.isfinite(level)
         self.improved = level < self.best or not self._levels or counting
         if self.improved:
             self.best, self.best_sweeps, self.best_norms = level, sweeps, norms
         return level
 
     def _judge(self, sweeps: int, norms: np.ndarray, level: float, now: float) -> Status | None:
-        converged = math.isfinite(level) and bool((norms <= self._targets).all())
-        start = max(self._levels[0][1], math.hypot(*self._targets))
+        converged = math.isfinite(level) and bool((norms <= self.targets).all())
+        start = max(self._levels[0][1], math.hypot(*self.targets))
         diverged = not math.isfinite(level) or level > self.divergence * start
         tired = sweeps >= self.limits.maxiter
         overtime = self.limits.timeout is not None and now >= self.limits.timeout
-        stuck = self._targets.any() and sweeps > 2 * self.improved_at + PATIENCE
+        stuck = self.targets.any() and sweeps > 2 * self.improved_at + PATIENCE
         stopped = self.callback is not None and _asks_to_stop(self.callback, self.history[-1])
         for holds, status in (
             (converged, Status.CONVERGED),
@@ -165,13 +166,13 @@ class Course:
     def _predicted(self, sweeps: int, norms: np.ndarray) -> int:
         """Sweeps until the target, from the last rate; never far beyond what was seen."""
         longest = max(5, sweeps // 4)
-        if len(self._levels) < 2 or not (self._targets > 0).all():
+        if len(self._levels) < 2 or not (self.targets > 0).all():
             return longest
         (k0, r0), (k1, r1) = self._levels[-2:]
         rate = math.log(r0 / r1) / (k1 - k0) if 0.0 < r1 < r0 and k1 > k0 else 0.0
         if rate <= 0.0:
             return longest
-        left = float(np.max(np.log(norms) - np.log(self._targets))) / rate
+        left = float(np.max(np.log(norms) - np.log(self.targets))) / rate
         return int(min(longest, max(sweeps // 50, math.ceil(left))))
 
 

@@ -154,7 +154,6 @@ class Host:
         if self._due is not None:
             cycle, self._due = self._due, None
             self._tell(cycle)
-            return True
         for p, block in self.blocks.items():
             if block.can_measure:
                 self.at_work = p

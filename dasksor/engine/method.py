@@ -52,6 +52,10 @@ class Method:
         """The name that `dasksor.solve` gives to it."""
         return None if self.rule is None else self.rule.name
 
+    def sweeps(self, versions: dict[int, int]) -> list[int]:
+        """Whole sweeps of each block, from the passes done."""
+        return [versions[p] // len(self.directions) for p in sorted(versions)]
+
     def blocks(
         self,
         numbers: Iterable[int],

@@ -46,7 +46,7 @@ class Outcome:
     """The answer of a run and what it took.
 
     ``x`` has shape (nrhs, n): a NumPy array, or a Dask array that lives on the workers. ``blocks``
-    lists the timings of each block.
+    lists the timings of each block, ``sweeps`` the sweeps of each where they may differ.
     """
 
     x: Any
@@ -54,6 +54,7 @@ class Outcome:
     blocks: list[Timings] = field(default_factory=list)
     messages: int = 0
     bytes_sent: int = 0
+    sweeps: list[int] = field(default_factory=list)
 
     def followed_by(self, later: Outcome) -> Outcome:
         """The outcome of a run in this process that went on with ``x``."""

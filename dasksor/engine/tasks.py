@@ -60,9 +60,10 @@ class HostPlan:
 
 @dataclass
 class HostReport:
-    """What a host did: seconds of each block, its own, and what it sent."""
+    """What a host did: seconds and passes of each block, its own seconds, and what it sent."""
 
     blocks: dict[int, Timings]
+    versions: dict[int, int]
     timings: Timings
     messages: int
     bytes_sent: int
@@ -161,7 +162,8 @@ class _Shift:
                 host.repeat()
                 self._told = {}
         mail = self._mail
-        report = HostReport(host.timings, self._timings, mail.messages, mail.bytes_sent)
+        seconds = (host.timings, host.versions, self._timings)
+        report = HostReport(*seconds, mail.messages, mail.bytes_sent)
         # Also at the end of the run: another host may die before it has returned its part.
         return host.savings(), report
 

@@ -75,6 +75,7 @@ class VirtualRun:
         self.messages = self.bytes_sent = 0
         self.trace: list[Step] = []
         self.spent = [Timings() for _ in owner]
+        self.versions = dict.fromkeys(range(len(owner)), 0)
         self._make, self._lead, self._start, self._work = make, lead, start, work
         self._balance = balance
         self._refuge: Refuge[VirtualWatch] = Refuge()
@@ -181,6 +182,8 @@ class VirtualRun:
         for shift in watch.shifts:
             for p, timings in shift.host.timings.items():
                 self.spent[p].add(timings)
+            for p, version in shift.host.versions.items():
+                self.versions[p] = max(self.versions[p], version)
         if isinstance(stop, Stop):
             assert stop.keep is not None
             if watch.is_whole:

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import cg
 
-from dasksor.study.peer import Problem, judged, missing
+from dasksor.study.peer import judged, missing
+from dasksor.study.problems import Problem
 
 
 class PyAMGGaussSeidel:

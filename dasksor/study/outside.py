@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from dasksor.study.peer import Problem, judged, missing
+from dasksor.study.peer import judged, missing
+from dasksor.study.problems import Problem
 
 PROGRAMS = Path(__file__).with_name("programs")
 C_SOURCE = PROGRAMS / "sor.c"

@@ -7,16 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-
-class Problem(Protocol):
-    """What a peer is given: ``A x = b`` under a name."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def A(self) -> Any: ...  # noqa: N802
-    @property
-    def b(self) -> np.ndarray: ...
+from dasksor.study.problems import Problem
 
 
 class Peer(Protocol):
