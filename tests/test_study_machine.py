@@ -74,6 +74,7 @@ def test_words_are_int64():
 
 def test_everything_is_measured(monkeypatch, tmp_path, processes, threads):
     monkeypatch.setattr(module, "QUICK", SMALL)
+    monkeypatch.setattr(contention, "PATIENCE", 0.05)
     clients = {True: processes, False: threads}
     monkeypatch.setattr(module, "_two_workers", lambda processes: nullcontext(clients[processes]))
     file = tmp_path / "costs.json"
