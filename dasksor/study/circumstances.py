@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from dasksor.choices import available_cores
+from dasksor.study.loc import programs
 
 PACKAGES = (
     "dasksor", "dask", "distributed", "numpy", "scipy", "numba", "bokeh", "pyamg", "dispy", "pycos",
@@ -29,7 +30,7 @@ def here(name: str, grid: dict[str, Any]) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
         "grid": grid,
-        "loc": {},
+        "loc": programs(),
     }
 
 

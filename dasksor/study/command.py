@@ -14,6 +14,8 @@ from rich.console import Console
 from dasksor.planning.calibrate import calibrate
 from dasksor.planning.machine import Machine
 from dasksor.study.grid import Grid, Product
+from dasksor.study.machine import machine as measured_machine
+from dasksor.study.peers import peers
 from dasksor.study.presets import PRESETS, Preset
 from dasksor.study.problems import known
 from dasksor.study.record import Study
@@ -94,6 +96,7 @@ def _preset(name: str, preset: Preset) -> click.Command:
     return click.command(name, help=f"Measure {preset.title}.")(command)
 
 
+study.add_command(measured_machine)
 for _name, _what in PRESETS.items():
     study.add_command(_preset(_name, _what))
 
@@ -102,19 +105,19 @@ for _name, _what in PRESETS.items():
 
 
 def _grid(given: dict[str, Any]) -> Grid:
-    peers = given.pop("peers", ())
+    beside = given.pop("peers", ())
     how = {name: given.pop(name) for name in ("repeats", "rtol", "timeout") if name in given}
     ours = Product(**given)
-    return Grid.of(ours, *(replace(ours, system=name, modes=_modes(name)) for name in peers), **how)
+    return Grid.of(
+        ours, *(replace(ours, system=name, modes=_modes(name)) for name in beside), **how
+    )
 
 
 def _modes(name: str) -> tuple[str, ...]:
-    from dasksor.study.peers import peers
-
-    for peer in peers():
-        if peer.name == name:
-            return peer.modes
-    raise ValueError(f"unknown peer {name!r}: give some of {', '.join(p.name for p in peers())}")
+    modes = {peer.name: peer.modes for peer in peers()}
+    if name not in modes:
+        raise ValueError(f"unknown peer {name!r}: give some of {', '.join(modes)}")
+    return modes[name]
 
 
 def _costs(folder: Path) -> Machine:

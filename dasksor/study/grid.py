@@ -169,8 +169,10 @@ class Grid:
 
 def _collapsed(cell: Cell) -> Cell:
     """Without what its mode has no use for."""
-    if cell.system not in OURS or cell.mode not in ("sequential", "threads", "async"):
+    if cell.system not in OURS or cell.mode == "sync":
         cell = replace(cell, staleness=None, mailbox=None, accelerate=None)
+    elif cell.mode == "message":
+        cell = replace(cell, staleness=None, accelerate=None)
     elif cell.mode != "async":
         # Mode threads knows accelerated solves only.
         plain = cell.mode == "threads" and cell.accelerate == NONE

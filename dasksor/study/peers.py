@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dasksor.study.libraries import PyAMGGaussSeidel, ScipyCG
 from dasksor.study.outside import CProgram, Dispy, pycos_latency
-from dasksor.study.peer import Peer
-from dasksor.study.problems import Problem
+from dasksor.study.peer import Peer, Problem
 
 __all__ = [
     "CProgram",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from dasksor.study.grid import NONE, Grid, Product
 
-# The C program's blocks change one vector in place, or meet at a barrier.
-C_MODES = ("asynchronous", "synchronous")
+# Blocks change one vector and never wait, or meet after each sweep.
+PEER_MODES = ("asynchronous", "synchronous")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def _seed(quick: bool) -> Grid:
         Product(problems, alone, ("sequential",), accelerate=(NONE,)),
         Product(problems, workers, ("async",), accelerate=("cg",)),
         Product(problems, workers, ("sync",)),
-        Product(problems, workers, C_MODES, "c"),
+        Product(problems, workers, PEER_MODES, "c"),
+        Product(problems, workers, PEER_MODES[:1] if quick else PEER_MODES, "dispy"),
         Product(problems, alone, ("sequential",), "pyamg"),
         name="seed", repeats=1 if quick else 3, rtol=1e-6, timeout=10.0 if quick else 30.0,
     )  # fmt: skip
@@ -81,12 +82,15 @@ def _stragglers(quick: bool) -> Grid:
 
 
 def _mailboxes(quick: bool) -> Grid:
-    problems = (
-        ("poisson:100x100",) if quick else ("poisson:100x100", "poisson:500x500", "dense:2000")
-    )
+    small = ("poisson:100x100",)
+    problems = small if quick else (*small, "poisson:500x500", "dense:2000")
+    sizes = ("message:8000", "message:800000")
     workers = (2,) if quick else (2, 4, 8)
+    kinds = ("shared", "direct", "variables")
     return Grid.of(
-        Product(problems, workers, ("async",), mailboxes=("shared", "direct", "variables")),
+        Product(problems, workers, ("async",), mailboxes=kinds),
+        Product(sizes, workers, ("message",), mailboxes=kinds),
+        Product(sizes, (2,), ("message",), "pycos"),
         name="mailboxes", repeats=1 if quick else 3, rtol=1e-6, timeout=10.0 if quick else 40.0,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import eye_array
+from scipy.sparse import csr_array, eye_array
 
 from dasksor import problems
 from dasksor.files import read
@@ -131,6 +131,12 @@ def _pagerank(name: str, about: str) -> Problem:
     return Problem(name, *problems.pagerank(problems.random_graph(int(about))))
 
 
+def _message(name: str, about: str) -> Problem:
+    """Nothing to solve: so many bytes, to be sent."""
+    n = int(about) // 8
+    return Problem(name, csr_array((n, n)), np.ones(n))
+
+
 def _file(name: str, about: str) -> Problem:
     A = read(about)
     return Problem(name, A, problems.seed_rhs(A)[0])
@@ -145,5 +151,6 @@ _KINDS = {
     "anisotropic": _Kind("anisotropic:300x300", _PLANE, _anisotropic),
     "elastic": _Kind("elastic:100x100", _PLANE, _elastic),
     "pagerank": _Kind("pagerank:10000", _NUMBER, _pagerank),
+    "message": _Kind("message:8000", r"[89]|[1-9]\d+", _message),
     "file": _Kind("file:A.mtx", ".+", _file),
 }

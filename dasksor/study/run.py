@@ -15,7 +15,9 @@ from dasksor.study import circumstances, problems, tables
 from dasksor.study.crew import Crew
 from dasksor.study.grid import Cell, Grid
 from dasksor.study.outlook import Outlook
-from dasksor.study.peers import Peer, peers
+from dasksor.study.peer import Peer
+from dasksor.study.peers import peers
+from dasksor.study.probe import Pycos
 from dasksor.study.problems import Problem
 from dasksor.study.record import META, RECORDS, Record, Study, line_of
 from dasksor.study.straggler import Slowness
@@ -91,6 +93,7 @@ def _systems(crew: Crew, machine: Machine | None) -> Iterator[Peer]:
     yield Dasksor(crew, machine)
     yield Dasksor(crew, machine, SLOW)
     yield from peers()
+    yield Pycos()
 
 
 def check(grid: Grid, folder: Path) -> None:

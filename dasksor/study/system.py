@@ -7,20 +7,27 @@ from typing import Any
 
 import numpy as np
 
+from dasksor.options import AUTO
 from dasksor.planning.machine import Machine
 from dasksor.planning.plan import plan
 from dasksor.result import Result
 from dasksor.solve import solve
 from dasksor.study.crew import Crew
+from dasksor.study.latency import match
 from dasksor.study.problems import Problem
 from dasksor.study.straggler import Slowness, slow_down
 
 # Enough for every kernel of a mode to have been called.
 WARMING = 4
+# Seconds for which messages go to and fro.
+LASTING = 0.4
 
 
 class Dasksor:
     """`dasksor.solve`, each mode of it, on worker processes of one thread.
+
+    In mode ``"message"`` nothing is solved: the seconds are those of one message of the problem's
+    size from worker to worker, all pairs at once.
 
     Parameters
     ----------
@@ -32,7 +39,7 @@ class Dasksor:
         What one of the workers suffers while a solve runs.
     """
 
-    modes = ("sequential", "threads", "sync", "async")
+    modes = ("sequential", "threads", "sync", "async", "message")
 
     def __init__(
         self,
@@ -57,6 +64,8 @@ class Dasksor:
         **options: Any,
     ) -> dict[str, Any]:
         """Solve, and say how it went in the fields of a record."""
+        if mode == "message":
+            return self._sent(8 * problem.n, workers, **options)
         how = {"mode": mode, **options}
         if mode in ("sync", "async"):
             client = self._crew.client(workers)
@@ -70,6 +79,12 @@ class Dasksor:
         return _fields(result, problem) | {
             "predicted_seconds": self._predicted(problem, workers, mode, rtol, result)
         }
+
+    def _sent(self, size: int, workers: int, mailbox: str) -> dict[str, Any]:
+        if workers % 2 or mailbox == AUTO:
+            return {"skipped": "messages need pairs of workers, and a mailbox by name"}
+        seconds, rate = match(self._crew.client(workers), mailbox, size, workers, LASTING)
+        return {"seconds": seconds, "success": True, "bytes": size, "messages": int(rate / size)}
 
     def _warm(self, problem: Problem, how: dict[str, Any]) -> None:
         """A few sweeps that are not counted: they load the kernels on workers that are new."""
@@ -120,6 +135,7 @@ def _fields(result: Result, problem: Problem) -> dict[str, Any]:
         "accelerate": result.accelerate,
         "seconds": result.timings["wall"],
         "sweeps": float(result.sweeps),
+        "sweeps_per_block": list(map(int, result.sweeps_per_block)),
         "residual": problem.residual(result.x),
         "success": result.success,
         "omega": result.omega,

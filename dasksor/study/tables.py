@@ -51,29 +51,37 @@ def write(study: Study, folder: Path) -> None:
 
 def summary(study: Study) -> Table:
     """The cells on a terminal, fastest first within each problem."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("problem", "system", "mode", "staleness", "mailbox", "by"):
-        table.add_column(name)
-    for name in ("workers", "sweeps", "seconds", "spread", "predicted", "residual"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("problem, and by what", no_wrap=True)
+    for name in ("workers", "sweeps", "seconds", "spread", "planned", "residual"):
+        table.add_column(name, justify="right", no_wrap=True)
     found = rows(study.records)
+    last = ""
     order = {row["problem"]: place for place, row in enumerate(found)}
     for row in sorted(found, key=lambda row: (order[row["problem"]], row["seconds"] or math.inf)):
-        words = [row[name] for name in ("problem", "system", "mode", "staleness", "mailbox")]
-        words += [row["accelerate"], row["workers"]]
+        if row["problem"] != last:
+            table.add_section()
+            table.add_row(f"{row['problem']}, n = {row['n']}")
+            last = row["problem"]
+        words = [f"  {_how(row)}", str(row["workers"])]
         if row["runs"]:
-            few = row["successes"] < row["runs"]
-            words += [
-                f"{row['sweeps']:g}",
-                f"{row['seconds']:.3g}",
-                f"{row['fastest']:.3g} to {row['slowest']:.3g}",
-                "-" if row["predicted_seconds"] is None else f"{row['predicted_seconds']:.3g}",
-                f"{row['residual']:.1e}" + (" !" if few else ""),
-            ]
+            spread = (row["slowest"] - row["fastest"]) / row["seconds"] if row["seconds"] else 0.0
+            planned = row["predicted_seconds"]
+            words += [f"{row['sweeps']:.0f}", f"{row['seconds']:.3g}", f"{spread:.0%}"]
+            words += ["-" if planned is None else f"{planned:.3g}"]
+            shown = "-" if math.isnan(row["residual"]) else f"{row['residual']:.0e}"
+            words += [shown + ("!" if row["successes"] < row["runs"] else "")]
         else:
-            words += ["-", row["skipped"]]
-        table.add_row(*("-" if word is None else str(word) for word in words))
+            words += ["-"]
+        table.add_row(*words)
     return table
+
+
+def _how(row: dict[str, Any]) -> str:
+    words = [row["system"], row["mode"]]
+    words += [f"s={row['staleness']}"] if row["staleness"] is not None else []
+    words += [row[name] for name in ("mailbox", "accelerate") if row[name] not in (None, "auto")]
+    return " ".join(words)
 
 
 def _row(runs: list[Record]) -> dict[str, Any]:
