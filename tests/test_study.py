@@ -176,8 +176,10 @@ def test_medians_and_spread():
 
 
 PROGRAM = """
-import sys
+import signal, sys
 from dasksor.cli import main
+# A shell's background jobs ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main(["study", "run", "--problem", "dense:60", "--problem", "dense:40", "--workers", "1",
       "--repeats", "6", "--mode", "sequential,async", "--staleness", "0", "-o", sys.argv[1]])
 """
@@ -187,11 +189,14 @@ def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
     folder, program = tmp_path / "s", tmp_path / "program.py"
     program.write_text(f"if __name__ == '__main__':{PROGRAM.replace(chr(10), chr(10) + '    ')}")
     command = [sys.executable, str(program), str(folder)]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    first = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     # The first run on a cluster: workers are there, and many runs are left.
     while first.poll() is None and not any('"async"' in line for line in lines_of(folder)):
         time.sleep(0.01)
-    os.kill(first.pid, signal.SIGINT)
+    # To all processes, as a terminal does.
+    os.killpg(first.pid, signal.SIGINT)
     said, _ = first.communicate(timeout=60)
     assert first.returncode == 130, said
     assert "call again to go on" in said

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import time
 from importlib.metadata import version
 
 import numpy as np
@@ -21,25 +20,10 @@ from distributed import Client, LocalCluster
 
 import dasksor
 from dasksor import problems
+from dasksor.study.straggler import Slowness, slow_down
 
 BLOCKS = 12
-
-
-def slow_down(pause: float, factor: float) -> None:
-    """Make passes on this worker last ``factor`` times as long and ``pause`` longer; runs there."""
-    from dasksor.dense_rows import DenseRows
-    from dasksor.sparse_rows import CsrRows, DiagonalRows, TripleRows
-
-    for kind in (DenseRows, CsrRows, DiagonalRows, TripleRows):
-        swift = getattr(kind, "swift", kind.sweep)
-
-        def sweep(self, *args, swift=swift):
-            began = time.perf_counter()
-            change = swift(self, *args)
-            time.sleep(pause + (factor - 1.0) * (time.perf_counter() - began))
-            return change
-
-        kind.swift, kind.sweep = swift, sweep if pause or factor > 1.0 else swift
+FIVE_TIMES = Slowness(pause=0.0, factor=5.0)
 
 
 def timed(A, b, client, repeats=1, **options):
@@ -53,7 +37,6 @@ def timed(A, b, client, repeats=1, **options):
 
 def delayed(client):
     A, b = problems.poisson((100, 100)), np.ones(10_000)
-    slow = min(client.nthreads())
     print("\none worker loses 100 ms in each sweep of its rows, Poisson 100 x 100, rtol 1e-6")
     print(f"{'':28}{'sweeps':>8}{'moves':>7}{'undisturbed s':>15}{'disturbed s':>13}")
     found = {}
@@ -65,9 +48,8 @@ def delayed(client):
         # The pause of a sweep is spread over the blocks that the slow worker has.
         pause = 0.1 * 2 / options["blocks"]
         _, before = timed(A, b, client, rtol=1e-6, **options)
-        client.run(slow_down, pause, 1.0, workers=[slow])
-        result, found[name] = timed(A, b, client, rtol=1e-6, **options)
-        client.run(slow_down, 0.0, 1.0, workers=[slow])
+        with slow_down(client, Slowness(pause, 1.0)):
+            result, found[name] = timed(A, b, client, rtol=1e-6, **options)
         print(f"{name:28}{result.sweeps:>8}{result.moves:>7}{before:>15.2f}{found[name]:>13.2f}")
     for name in list(found)[1:]:
         print(f"{name}: {found['sync'] / found[name]:.1f} times faster than sync")
@@ -79,13 +61,12 @@ def slower(client, alone):
     print("\none worker five times slower, Poisson 700 x 700, exact sweeps")
     timed(A, b, alone, maxiter=50, **count)
     _, fast = timed(A, b, alone, maxiter=300, **count)
-    alone.run(slow_down, 0.0, 5.0)
-    _, slow = timed(A, b, alone, maxiter=60, **count)
+    with slow_down(alone, FIVE_TIMES):
+        _, slow = timed(A, b, alone, maxiter=60, **count)
     fast, slow = fast / 300, slow / 60
     ideal = 1.0 / (1.0 / fast + 1.0 / slow)
-    client.run(slow_down, 0.0, 5.0, workers=[min(client.nthreads())])
-    result, seconds = timed(A, b, client, maxiter=1500, **count)
-    client.run(slow_down, 0.0, 1.0, workers=[min(client.nthreads())])
+    with slow_down(client, FIVE_TIMES):
+        result, seconds = timed(A, b, client, maxiter=1500, **count)
     each = seconds / 1500
     print(
         f"ms a sweep: fast worker alone {fast * 1e3:.2f}, slow one alone {slow * 1e3:.2f}, ", end=""
