@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 import click
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, performance_report
 from rich.console import Console
 
 import dasksor
 from dasksor import demo as demonstration
+from dasksor.choices import available_cores
+from dasksor.dashboard.live import link_of, wire_to
 from dasksor.options import ACCELERATIONS, AUTO, MODES
 from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
@@ -112,6 +114,10 @@ def demo() -> None:
     "--checkpoint-every", type=float, default=60.0, show_default=True, help="Seconds between."
 )
 @click.option("--resume", "folder", type=FILE, help="Go on with the run in this folder.")
+@click.option(
+    "--dashboard", is_flag=True, help="Print the link to the page of the solve while it runs."
+)
+@click.option("--profile", type=FILE, help="Write Dask's performance report here, as HTML.")
 @click.option("-o", "output", type=FILE, help="Write x here, in NumPy's npy format.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
@@ -121,6 +127,8 @@ def solve(
     rhs: Path | None,
     workers: int | None,
     folder: Path | None,
+    dashboard: bool,
+    profile: Path | None,
     output: Path | None,
     as_json: bool,
     **options: Any,
@@ -141,18 +149,26 @@ def solve(
         _end(result, output, as_json, given=f"system of {folder}")
     if matrix is None:
         raise click.UsageError("Missing argument 'MATRIX': give a file, or --resume with a folder")
-    if workers and options["mode"] in ("sequential", "threads"):
-        raise click.UsageError(
-            f"--workers has no meaning with --mode {options['mode']}: leave one out"
-        )
+    for flag, given in (("workers", workers), ("dashboard", dashboard), ("profile", profile)):
+        if given and options["mode"] in ("sequential", "threads"):
+            raise click.UsageError(
+                f"--{flag} has no meaning with --mode {options['mode']}: leave one out"
+            )
+    if dashboard or profile:
+        workers = workers or available_cores()
     if workers and options["mode"] == AUTO:
         options["mode"] = "async"
     with _one_line_errors():
         _check_output(output)
+        _check_output(profile)
         A = dasksor.read(matrix)
         b = seed_rhs(A)[0] if rhs is None else dasksor.read_vector(rhs)
         target = max(options["rtol"] * float(np.linalg.norm(b)), options["atol"])
-        with _cluster(workers) as client, Watch(Console()) as watch:
+        with (
+            _cluster(workers, has_page=dashboard) as client,
+            _profiled(client, profile),
+            Watch(Console()) as watch,
+        ):
             options |= {"client": client, "callback": watch.follow(matrix.name, target)}
             result = dasksor.solve(A, b, **options)
     _end(result, output, as_json, given=None if rhs is None else str(rhs))
@@ -192,17 +208,35 @@ def _one_line_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _cluster(workers: int | None) -> Iterator[Client | None]:
+def _cluster(workers: int | None, *, has_page: bool = False) -> Iterator[Client | None]:
+    """Worker processes; with ``has_page`` says where their dashboard shows the solve."""
     if workers is None:
         yield None
         return
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0" if has_page else None,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        if has_page:
+            wire_to(client)
+            click.echo(f"{link_of(client)} shows the solve while it runs", err=True)
         yield client
+
+
+@contextlib.contextmanager
+def _profiled(client: Client | None, path: Path | None) -> Iterator[None]:
+    """Write Dask's performance report of the ``with`` block to ``path``."""
+    if client is None or path is None:
+        yield
+        return
+    with client.as_current(), performance_report(str(path)):
+        yield
+    click.echo(f"performance report written to {path}", err=True)
 
 
 def _check_alone(context: click.Context) -> None:

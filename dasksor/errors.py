@@ -12,7 +12,7 @@ class BlockError(RuntimeError):
 
 
 class NotConverged(RuntimeError):  # noqa: N818
-    """Raised by ``raise_on_failure=True``; `result` is what would have been returned."""
+    """Raised by ``raise_on_failure=True``; its ``result`` is what would have been returned."""
 
     def __init__(self, result: Any) -> None:
         super().__init__(

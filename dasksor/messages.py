@@ -271,13 +271,20 @@ class Failure(NamedTuple):
 class Progress(NamedTuple):
     """From a host to the monitor: how many passes each of its blocks has done.
 
-    Since its start it has swept ``rows`` rows, in ``busy`` seconds of work.
+    Since its start it has swept ``rows`` rows, in ``busy`` seconds of work, sent ``messages`` of
+    ``bytes_sent`` bytes, and spent ``seconds`` on each of `dasksor.engine.ticker.PHASES`. Of
+    ``(p, q, age)`` in ``ages`` the last is how many passes older the values of block ``q`` were, in
+    the last pass of its block ``p``, than those of the sequential sweep; negative if newer.
     """
 
     host: int
     versions: dict[int, int]
     rows: int = 0
     busy: float = 0.0
+    messages: int = 0
+    bytes_sent: int = 0
+    seconds: tuple[float, ...] = ()
+    ages: tuple[tuple[int, int, int], ...] = ()
 
 
 class Regroup(NamedTuple):

@@ -162,7 +162,7 @@ class Result:
         Returns
         -------
         bokeh.models.GridPlot
-            For `bokeh.plotting.show`, a notebook, or a page of your own.
+            For ``bokeh.plotting.show``, a notebook, or a page of your own.
         """
         # Bokeh takes longer to import than the rest of dasksor.
         from dasksor.charts import solve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,12 +22,14 @@ from dasksor.choices import (
     choose_omega,
 )
 from dasksor.clusters import cluster_for, current_client
+from dasksor.dashboard.live import listener
 from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Thread
 from dasksor.engine.roll import Roll
+from dasksor.engine.ticker import Ticker
 from dasksor.errors import NotConverged
 from dasksor.interrupts import shielded
 from dasksor.options import AUTO, Options
@@ -226,10 +229,12 @@ def solve_there(
     as_dask = isinstance(system.rhs, da.Array)
     setup = time.perf_counter() - began
     mailbox, losses, moves = None, 0, 0
+    ticker = _ticker(client, ours, system, method, mode=mode, blocks=nblocks)
     if mode == "sync":
-        outcome = synchronous.Run(placed, course, client, directions=request.directions).run(
-            as_dask=as_dask and not ours
+        run_there = synchronous.Run(
+            placed, course, client, directions=request.directions, ticker=ticker
         )
+        outcome = run_there.run(as_dask=as_dask and not ours)
     else:
         run = coordinator.Run(
             system,
@@ -241,6 +246,7 @@ def solve_there(
             mailbox=request.mailbox,
             checkpoint=_checkpoint(system, request, method, nblocks, goes_on=bool(earlier)),
             state=state,
+            ticker=ticker,
         )
         outcome = run.run(as_dask=as_dask and not ours)
         mailbox = ", ".join(run.mailboxes) or None
@@ -252,6 +258,17 @@ def solve_there(
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
     )  # fmt: skip
+
+
+def _ticker(
+    client: Client, ours: bool, system: LinearSystem, method: Method, **how: Any
+) -> Ticker | None:
+    """Who says how the run goes, where the cluster has a page for it."""
+    wire = listener(client, ours=ours)
+    if wire is None:
+        return None
+    head = {"n": system.n, "staleness": method.staleness, "accelerate": method.acceleration}
+    return Ticker(wire.say, f"solve-{uuid.uuid4().hex[:12]}", head | how)
 
 
 def _place(

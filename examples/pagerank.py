@@ -1,4 +1,7 @@
-"""PageRank of a random graph by totally asynchronous relaxation: no block ever waits."""
+"""PageRank of a random graph by totally asynchronous relaxation: no block ever waits.
+
+python examples/pagerank.py            # 200,000 nodes
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""NumPy, scipy and Dask matrices, alone and on a cluster of two worker processes."""
+"""NumPy, scipy and Dask matrices, alone and on a cluster of two worker processes.
+
+python examples/quickstart.py
+"""
 
 import dask.array as da
 import numpy as np

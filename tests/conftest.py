@@ -94,7 +94,12 @@ def belongings(client):
             sorted(str(key) for key in dask_scheduler.tasks),
             sorted(extensions["queues"].queues),
             sorted(extensions["variables"].variables),
-            sorted(name for name in dask_scheduler.plugins if "dasksor" in name.lower()),
+            # The history of the dashboard's page stays: one, however many solves there were.
+            sorted(
+                name
+                for name in dask_scheduler.plugins
+                if "dasksor" in name.lower() and name != "dasksor-dashboard"
+            ),
         )
 
     def on_worker(dask_worker):

@@ -9,12 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from dasksor.kernels import words
-from dasksor.study import contention
+from dasksor.study import contention, costs
 from dasksor.study import machine as module
 
-SMALL = module.Effort(
-    times=2_000, rounds=20, calls=3, seconds=0.1, nbytes=1_000_000, side=30, n=100
-)
+SMALL = costs.Effort(times=2_000, rounds=20, calls=3, seconds=0.1, nbytes=1_000_000, side=30, n=100)
 
 
 def at_once(job, count=2):
@@ -74,16 +72,17 @@ def test_words_are_int64():
 
 def test_everything_is_measured(monkeypatch, tmp_path, processes, threads):
     monkeypatch.setattr(module, "QUICK", SMALL)
+    monkeypatch.setattr(contention, "PATIENCE", 0.05)
     clients = {True: processes, False: threads}
-    monkeypatch.setattr(module, "_two_workers", lambda processes: nullcontext(clients[processes]))
+    monkeypatch.setattr(costs, "_two_workers", lambda processes: nullcontext(clients[processes]))
     file = tmp_path / "costs.json"
     ran = CliRunner().invoke(module.machine, ["--quick", "--json", str(file)])
     assert ran.exit_code == 0, ran.output
-    costs = json.loads(file.read_text())["costs"]
-    groups = list(dict.fromkeys(cost["group"] for cost in costs))
+    found = json.loads(file.read_text())["costs"]
+    groups = list(dict.fromkeys(cost["group"] for cost in found))
     assert groups == ["cache lines", "locks", "barriers", "messages", "memory", "kernels"]
-    assert all(cost["value"] > 0 and cost["sentence"] for cost in costs)
-    assert all(cost["limit"] is None or cost["limit"] > 0 for cost in costs)
+    assert all(cost["value"] > 0 and cost["sentence"] for cost in found)
+    assert all(cost["limit"] is None or cost["limit"] > 0 for cost in found)
     assert all(group in ran.output for group in groups)
 
 

@@ -17,6 +17,7 @@ PLAIN = (
     ": String(Number(tick.toPrecision(3)))"
 )
 MARKED = 40
+TICKS = [m * 10.0**e for e in range(-7, 13) for m in (1, 2, 5)]
 
 # By the number of workers.
 Series = Mapping[str, Mapping[int, float]]
@@ -72,7 +73,7 @@ def residuals(
 def seconds(series: Series, *, title: str = "Time against workers") -> Any:
     """Seconds of a solve, both axes logarithmic."""
     made = _against_workers(series, title, "seconds", y_axis_type="log")
-    made.yaxis.formatter = CustomJSTickFormatter(code=PLAIN)
+    _write_plainly(made.yaxis)
     return made
 
 
@@ -83,7 +84,7 @@ def speedup(series: Series, *, title: str = "Speedup") -> Any:
     """
     ratios = {label: speedups(points) for label, points in series.items()}
     made = _against_workers(ratios, title, "times faster than on one worker", y_axis_type="log")
-    made.yaxis.formatter = CustomJSTickFormatter(code=PLAIN)
+    _write_plainly(made.yaxis)
     made.line(
         _counts(series), _counts(series), line_color=NEUTRAL, line_dash="dashed", level="underlay"
     )
@@ -116,7 +117,7 @@ def traffic(messages: Series, sent: Series) -> tuple[Any, Any]:
         _against_workers(_positive(megabytes), "Bytes", "megabytes", y_axis_type="log"),
     )
     for one in made:
-        one.yaxis.formatter = CustomJSTickFormatter(code=PLAIN)
+        _write_plainly(one.yaxis)
     return made
 
 
@@ -148,7 +149,7 @@ def predicted(points: Mapping[str, Sequence[tuple[float, float]]]) -> Any:
         line = made.line(ends, ends, line_color=NEUTRAL, line_dash="dashed", level="underlay")
         drawn.append(("as predicted", [line]))
     for axis in (*made.xaxis, *made.yaxis):
-        axis.formatter = CustomJSTickFormatter(code=PLAIN)
+        _write_plainly(axis)
     add_legend(made, drawn)
     return made
 
@@ -186,6 +187,11 @@ def _against_workers(series: Series, title: str, y: str, **more: Any) -> Any:
     made.xgrid.ticker = made.xaxis.ticker
     add_legend(made, drawn)
     return made
+
+
+def _write_plainly(axis: Any) -> None:
+    axis.ticker = FixedTicker(ticks=TICKS)
+    axis.formatter = CustomJSTickFormatter(code=PLAIN)
 
 
 def _apart(counts: Sequence[int]) -> list[int]:

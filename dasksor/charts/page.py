@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.embed import components
-from bokeh.resources import INLINE
+from bokeh.resources import Resources
 
 from dasksor.charts.look import THEMES, check_theme
+
+# No widgets and no mathematics: a third of all that Bokeh has.
+INLINE = Resources(mode="inline", components=["bokeh"])
 
 STYLE = """
 :root { --ink: #22262b; --paper: #ffffff; --faint: #e3e5e8; --soft: #5c636b; }
@@ -19,6 +22,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
        margin: 0 auto; padding: 24px 32px; max-width: 1840px; }
 h1 { font-size: 26px; margin: 0 0 12px; } h2 { font-size: 19px; margin: 32px 0 8px; }
 p, pre { max-width: 1000px; margin: 6px 0; } pre { white-space: pre-wrap; line-height: 1.4; }
+ul { margin: 6px 0 14px; padding-left: 20px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(520px, 1fr)); gap: 24px; }
 .charts > div { min-width: 0; }
 .wide { overflow-x: auto; }
@@ -44,6 +48,10 @@ class Page:
 
     def say(self, text: str) -> None:
         self._parts.append(f"<p>{escape(text)}</p>")
+
+    def points(self, texts: Iterable[str]) -> None:
+        """A list."""
+        self._parts.append(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>")
 
     def lines(self, text: str) -> None:
         """Text whose line ends stay."""
@@ -90,7 +98,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """An HTML table, numbers to the right; everything is escaped."""
     listed = [list(row) for row in rows]
     aligned = [
-        ' class="number"' if all(isinstance(row[i], int | float) for row in listed) else ""
+        ' class="number"' if all(isinstance(row[i], int | float | None) for row in listed) else ""
         for i in range(len(names))
     ]
     head = "".join(f"<th{a}>{escape(n)}</th>" for n, a in zip(names, aligned, strict=True))

@@ -12,6 +12,8 @@ bit for bit. With ``s = None`` nothing is waited for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dasksor.engine.recall import Saved, kept
@@ -77,6 +79,7 @@ class Block:
         self._directions = directions
         self._omega = 0.0
         self._held = dict.fromkeys(exchange.neighbours, NOTHING_HELD)
+        self._used: dict[int, int] = {}
         self._order: Order | None = None
         self._snapshot = Snapshot(index, exchange)
         self._taken = (0, 0.0, 0.0)
@@ -99,6 +102,15 @@ class Block:
         """The block's unknowns as they are now, shape (nrhs, size)."""
         return self._x[:, self._own]
 
+    @property
+    def ages(self) -> dict[int, int]:
+        """By neighbour: how many passes older than exact the values were that the last pass used.
+
+        Negative where they were newer; empty before the first pass.
+        """
+        fresh = self._sides(self.version)[0]
+        return {q: self.version - (q not in fresh) - used for q, used in self._used.items()}
+
     # What may be done next
 
     @property
@@ -114,9 +126,7 @@ class Block:
             return False
         if self.staleness is None:
             return True
-        fresh, old = self.exchange.lower, self.exchange.upper
-        if self._direction(k) != FORWARD:
-            fresh, old = old, fresh
+        fresh, old = self._sides(k)
         oldest = k - self.staleness
         return all(self._held[q] >= oldest for q in fresh) and all(
             self._held[q] >= oldest - 1 for q in old
@@ -134,6 +144,7 @@ class Block:
     def sweep(self) -> None:
         """Make one pass over the rows and publish."""
         self.version += 1
+        self._used = dict(self._held)
         direction = self._direction(self.version)
         self.before = self.change
         (self.change,) = self._rows.sweep(self._x, self._b, self._omega, direction)
@@ -194,6 +205,11 @@ class Block:
             self.outbox += [*snapshot.halos(self.measured[snapshot.epoch].x), self._piece]
 
     # Helpers
+
+    def _sides(self, k: int) -> tuple[Sequence[int], Sequence[int]]:
+        """The neighbours that exact pass ``k`` uses values of pass ``k`` of, and of ``k - 1``."""
+        lower, upper = self.exchange.lower, self.exchange.upper
+        return (lower, upper) if self._direction(k) == FORWARD else (upper, lower)
 
     def _direction(self, k: int) -> int:
         return self._directions[(k - 1) % len(self._directions)]

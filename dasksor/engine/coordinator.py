@@ -18,6 +18,7 @@ import numpy as np
 from dask import delayed
 from distributed import Client, Future
 
+from dasksor.engine.account import Account
 from dasksor.engine.balance import Balance
 from dasksor.engine.checkpoint import Checkpoint, State
 from dasksor.engine.course import Course
@@ -29,6 +30,7 @@ from dasksor.engine.recall import START
 from dasksor.engine.refuge import Refuge
 from dasksor.engine.roll import OTHER_CAUSES, Roll
 from dasksor.engine.tasks import HostReport, answer_of, parts_saved
+from dasksor.engine.ticker import Ticker
 from dasksor.engine.watch import Watch
 from dasksor.errors import SchedulerLostError, WorkersLostError
 from dasksor.messages import Command, Copy, Progress, Regroup, Stop
@@ -64,6 +66,7 @@ class Run:
         mailbox: str,
         checkpoint: Checkpoint | None = None,
         state: State | None = None,
+        ticker: Ticker | None = None,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
         self.losses = self.moves = 0
@@ -86,16 +89,20 @@ class Run:
         self._reports: list[HostReport] = []
         self._watches = 0
         self._wish_after = FIRST_WISH
+        self._account = Account(nblocks, len(method.directions), self._began, ticker)
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
         watch = self._watch(self.placement, *self._beginning())
-        while True:
-            outcome = self._serve(watch, as_dask)
-            if outcome is not None:
-                return outcome
-            self._refuge.consider(watch, self._monitor.recall)
-            watch = self._roll.persist(self._handed_over, self._balance.laggards)
+        try:
+            while True:
+                outcome = self._serve(watch, as_dask)
+                if outcome is not None:
+                    return outcome
+                self._refuge.consider(watch, self._monitor.recall)
+                watch = self._roll.persist(self._handed_over, self._balance.laggards)
+        finally:
+            self._account.end(self._monitor)
 
     def _serve(self, watch: Watch, as_dask: bool) -> Outcome | None:
         """From the start of a watch to its end; None when the blocks have to change hands."""
@@ -148,6 +155,7 @@ class Run:
                         self._wish_after *= 2
                         return Regroup()
                 command = self._next_command(watch)
+                self._account.tell(monitor)
             except KeyboardInterrupt:
                 command = monitor.stop(Status.STOPPED)
         return command
@@ -160,6 +168,7 @@ class Run:
         if isinstance(report, Progress):
             thread = watch.placement.threads[report.host]
             self._balance.hear(thread, report.rows, report.busy)
+            self._account.hear(report)
         if isinstance(report, Copy):
             self._keep(report)
         elif report is not None:
@@ -195,7 +204,9 @@ class Run:
             start=start,
             epoch=epoch,
             tells_copies=self._checkpoint is not None,
+            tells_ages=self._account.is_told,
         )
+        self._account.change_hands([thread.label for thread in placement.threads])
         self.mailboxes = watch.mailboxes
         self._monitor.recall.copied = any(buddy is not None for buddy in watch.buddies)
         return watch

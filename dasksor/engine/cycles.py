@@ -91,6 +91,11 @@ class CycleBlock:
         """The block's unknowns as they are now, shape (nrhs, size)."""
         return self._x
 
+    @property
+    def ages(self) -> dict[int, int]:
+        """Passes of a cycle use nobody else's values."""
+        return {}
+
     # What may be done next
 
     @property

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,6 +184,12 @@ def open_ledger(ledger: str) -> None:
     """Let tasks of a run write down in this process what they spend."""
     with _ledger_lock:
         _ledgers.setdefault(ledger, defaultdict(Timings))
+
+
+def read_ledger(ledger: str) -> dict[int, Timings]:
+    """What the tasks of a run have spent in this process so far."""
+    with _ledger_lock:
+        return {p: replace(timings) for p, timings in _ledgers.get(ledger, {}).items()}
 
 
 def close_ledger(ledger: str) -> dict[int, Timings]:

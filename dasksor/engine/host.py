@@ -83,6 +83,11 @@ class Host:
         """Passes done by each block."""
         return {p: block.version for p, block in self.blocks.items()}
 
+    @property
+    def ages(self) -> tuple[tuple[int, int, int], ...]:
+        """Block, neighbour, and how old its values were that the block's last pass used."""
+        return tuple((p, *age) for p, block in self.blocks.items() for age in block.ages.items())
+
     def answer(self, epoch: int) -> dict[int, np.ndarray]:
         """Each block's part of snapshot ``epoch``."""
         return {p: block.measured[epoch].x for p, block in self.blocks.items()}

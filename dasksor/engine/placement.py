@@ -25,6 +25,12 @@ class Thread:
     address: str
     slot: int
 
+    @property
+    def label(self) -> str:
+        """For people: without the protocol, and with the thread where it is not the first."""
+        where = self.address.rpartition("//")[2]
+        return f"{where} #{self.slot + 1}" if self.slot else where
+
 
 @dataclass
 class Placement:

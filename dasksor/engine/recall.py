@@ -46,6 +46,11 @@ class Recall:
         self._memos: dict[int, tuple[Any, int]] = {START: (memo, START)}
 
     @property
+    def newest(self) -> int:
+        """The snapshot that was measured last."""
+        return max(self._memos)
+
+    @property
     def memo(self) -> Any:
         """How the run stood after the safe snapshot."""
         return self._memos[self.safe][0]

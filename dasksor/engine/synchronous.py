@@ -18,6 +18,7 @@ from dasksor.engine.course import Course, Leg
 from dasksor.engine.futures import results, settle
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.engine.placement import Placement
+from dasksor.engine.ticker import PHASES, Ticker
 from dasksor.partition import hull
 from dasksor.rows import joined
 from dasksor.status import Status
@@ -31,11 +32,17 @@ class Run:
     """One synchronous solve on a cluster."""
 
     def __init__(
-        self, placement: Placement, course: Course, client: Client, *, directions: tuple[int, ...]
+        self,
+        placement: Placement,
+        course: Course,
+        client: Client,
+        *,
+        directions: tuple[int, ...],
+        ticker: Ticker | None = None,
     ) -> None:
         self.name = f"dasksor-{uuid.uuid4().hex[:12]}"
         self._placement, self._course, self._client = placement, course, client
-        self._directions = directions
+        self._directions, self._ticker = directions, ticker
         self._blocks = graph.Blocks(
             placement.partition,
             placement.rows,
@@ -51,10 +58,11 @@ class Run:
         self._messages = self._bytes = 0
         # Seconds per sweep in the last leg.
         self._pace = SOME_TIME
+        self._began = time.monotonic()
 
     def run(self, *, as_dask: bool) -> Outcome:
         """Solve; the answer comes here, or stays on the workers as a Dask array."""
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         deadline = began + (self._course.limits.timeout or math.inf)
         x = self._placement.start
         best, sweeps, changes = x, 0, (0.0, 0.0)
@@ -70,6 +78,7 @@ class Run:
         except KeyboardInterrupt:
             self._course.status = Status.STOPPED
         finally:
+            self._tell_end(sweeps)
             ledgers = self._client.run(graph.close_ledger, self.name)
         return self._outcome(best, ledgers, time.monotonic() - began, as_dask)
 
@@ -104,6 +113,7 @@ class Run:
             ahead = self._submit_sweeps(iterates[-1], count, leg.omega)
             # The batch before this one is awaited, not this one: the pipeline stays full.
             settle(iterates[-1])
+            self._tell(sweeps)
             iterates = [*iterates, *ahead][-3:]
             sweeps, in_flight = sweeps + count, count
         settle(iterates[-1])
@@ -163,6 +173,37 @@ class Run:
                 if self._blocks.site[p] != self._blocks.site[q]:
                     self._messages += 1
                     self._bytes += 8 * self._placement.nrhs * (part.stop - part.start)
+
+    def _tell(self, sweeps: int) -> None:
+        """Say how the run stands, if anyone listens and it is time."""
+        if self._ticker is not None and self._ticker.due():
+            with self._ticker.counted():
+                self._beat(self._ticker, sweeps)
+
+    def _tell_end(self, sweeps: int) -> None:
+        if self._ticker is not None:
+            self._beat(self._ticker, sweeps)
+            self._ticker.end(self._course.status)
+
+    def _beat(self, ticker: Ticker, sweeps: int) -> None:
+        place, now = self._placement, time.monotonic() - self._began
+        split = {thread.label: [0.0] * len(PHASES) for thread in place.threads}
+        for ledger in self._client.run(graph.read_ledger, self.name).values():
+            for p, spent in ledger.items():
+                seconds = split[place.threads[place.owner[p]].label]
+                for k, phase in enumerate(PHASES):
+                    seconds[k] += getattr(spent, phase)
+        for seconds in split.values():
+            # Dask moves data and schedules while blocks wait.
+            seconds[PHASES.index("waiting")] = max(0.0, now - sum(seconds))
+        ticker.beat(
+            now,
+            self._course,
+            sweeps=[sweeps] * place.partition.nblocks,
+            messages=self._messages,
+            bytes_sent=self._bytes,
+            split=split,
+        )
 
     def _next_name(self, what: str) -> str:
         self._submitted += 1

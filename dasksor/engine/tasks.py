@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from distributed import get_worker, secede
+from distributed.metrics import context_meter
 
 from dasksor.engine.host import Host
 from dasksor.engine.method import Method
 from dasksor.engine.outcome import Timings
 from dasksor.engine.recall import Saved
 from dasksor.engine.refuge import parts_needed
+from dasksor.engine.ticker import PHASES
 from dasksor.errors import BlockError
 from dasksor.mailbox.inbox import Inbox
 from dasksor.mailbox.line import Line
@@ -37,7 +39,8 @@ class HostPlan:
     ``owner[p]`` is the host of block ``p``; ``routes[h]``, ``addresses[h]`` and ``queues[h]`` are
     the mailbox to host ``h``, its worker, and its order queue. ``epoch`` is the snapshot to go on
     from (None: the start), ``buddy`` the host that keeps copies of snapshots, and ``tells_copies``
-    asks to send them to the client as well.
+    asks to send them to the client as well;
+    ``tells_ages`` asks to report how old the values were that blocks used.
     """
 
     run: str
@@ -50,6 +53,7 @@ class HostPlan:
     buddy: int | None
     buddy_takes_posts: bool
     tells_copies: bool
+    tells_ages: bool
     routes: tuple[str, ...]
     addresses: tuple[str, ...]
     queues: tuple[str, ...]
@@ -109,6 +113,7 @@ def run_host(
     line = Line(worker.scheduler, loop, plan.queues[plan.host], hear)
     try:
         result = _Shift(plan, inbox, mail, line).work(rows, rhs, start)
+        _label(result[1])
     except BaseException:
         # The monitor learns of it when this task ends, so nothing here may wait for the monitor.
         line.abandon()
@@ -118,6 +123,13 @@ def run_host(
         return result
     finally:
         mail.close()
+
+
+def _label(report: HostReport) -> None:
+    """Let Dask's fine performance metrics say what a task was busy with that lasts for minutes."""
+    spent = Timings.sum([report.timings, *report.blocks.values()])
+    for phase in PHASES:
+        context_meter.digest_metric(phase, getattr(spent, phase), "seconds")
 
 
 class _Shift:
@@ -201,9 +213,22 @@ class _Shift:
         interval = min(self._plan.report_interval, 0.1 * (now - self._began))
         if now - self._reported > interval and host.versions != self._told:
             self._reported, self._told = now, host.versions
-            reports.append(Progress(self._plan.host, self._told, host.swept, host.busy))
+            reports.append(self._progress(host))
         if reports:
             self._say(reports)
+
+    def _progress(self, host: Host) -> Progress:
+        spent = Timings.sum([self._timings, *host.timings.values()])
+        return Progress(
+            self._plan.host,
+            self._told,
+            host.swept,
+            host.busy,
+            messages=self._mail.messages,
+            bytes_sent=self._mail.bytes_sent,
+            seconds=tuple(getattr(spent, phase) for phase in PHASES),
+            ages=host.ages if self._plan.tells_ages else (),
+        )
 
     def _send_copies(self, copies: list[Copy]) -> None:
         buddy = copies[0].target

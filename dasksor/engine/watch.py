@@ -45,6 +45,8 @@ class Watch:
         The snapshot to go on from.
     tells_copies : bool
         Whether hosts send copies of their snapshots to the client.
+    tells_ages : bool
+        Whether hosts report how old the values were that their blocks used.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Watch:
         start: list[Future],
         epoch: int | None,
         tells_copies: bool,
+        tells_ages: bool,
     ) -> None:
         self.name, self.placement, self._client = name, placement, client
         self.futures: list[Future] = []
@@ -66,6 +69,7 @@ class Watch:
         self.routes = [routes_from(here, sites, mailbox) for here in sites]
         self.buddies = buddies_of([site[:2] for site in sites])
         self._method, self._epoch, self._tells_copies = method, epoch, tells_copies
+        self._tells_ages = tells_ages
         self._start = start
         self._abandoned = False
         self._hosts = range(len(placement.threads))
@@ -179,6 +183,7 @@ class Watch:
             buddy=buddy,
             buddy_takes_posts=buddy is not None and self._sites[buddy].takes_posts,
             tells_copies=self._tells_copies,
+            tells_ages=self._tells_ages,
             routes=self.routes[host],
             addresses=tuple(thread.address for thread in place.threads),
             queues=tuple(self._orders),

@@ -3,6 +3,7 @@
 from dasksor.problems.dense import dense_spd, seed_rhs
 from dasksor.problems.elastic import elasticity
 from dasksor.problems.graphs import graph_laplacian, pagerank, power_grid, random_graph
+from dasksor.problems.sphere import sphere
 from dasksor.problems.stencils import anisotropic, convection_diffusion, poisson
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "power_grid",
     "random_graph",
     "seed_rhs",
+    "sphere",
 ]

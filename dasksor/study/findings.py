@@ -11,12 +11,12 @@ from dasksor.study.cells import Measured, by_workers
 WORTH = 1.05
 
 
-def findings(problem: str, cells: Sequence[Measured]) -> list[str]:
+def findings(cells: Sequence[Measured]) -> list[str]:
     """Who is fastest, and where the speedup of each series ends."""
     if not cells:
-        return [f"{problem}: no run succeeded."]
+        return ["No run succeeded."]
     best = min(cells, key=lambda cell: cell.seconds)
-    said = [f"{problem}: fastest is {best.series} on {_workers(best.workers)}, {_time(best)}."]
+    said = [f"Fastest is {best.series} on {_workers(best.workers)}, {_time(best)}."]
     others = [cell for cell in cells if cell.series != best.series]
     if others:
         second = min(others, key=lambda cell: cell.seconds)

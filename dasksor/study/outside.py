@@ -64,10 +64,14 @@ def _too_large(problem: Problem) -> str | None:
 
 def _call(command: list[Any], timeout: float) -> str:
     """What a program printed; it and all that it started are gone afterwards."""
-    with subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as process:  # fmt: skip
+    # What a killed program leaves in its temporary folder goes with that.
+    with (
+        tempfile.TemporaryDirectory(prefix="dasksor-peer-", ignore_cleanup_errors=True) as place,
+        subprocess.Popen(
+            [str(word) for word in command], env=os.environ | {"TMPDIR": place},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
         try:
             output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:

@@ -40,7 +40,7 @@ def write(study: Study, path: str | Path, theme: str = "light") -> Path:
     for problem in dict.fromkeys(record.problem for record in study.records):
         here = [cell for cell in cells if cell.problem == problem]
         page.heading(problem)
-        page.say(" ".join(findings(problem, here)))
+        page.points(findings(here))
         if here:
             _draw(page, here)
     _compare_with_prediction(page, cells)
@@ -68,15 +68,11 @@ def _draw(page: Page, cells: Sequence[Measured]) -> None:
         made += [charts.speedup(scaling), charts.efficiency(scaling)]
     else:
         missing.append("speedup (each series has one number of workers)")
-    modes = {
-        label: points
-        for label, points in seconds.items()
-        if any(word in label.split() for word in ("async", "sync", "asynchronous", "synchronous"))
-    }
-    if len(modes) > 1:
+    modes = {label: points for label, points in seconds.items() if _has_both(series, label)}
+    if modes:
         made.append(charts.versus(modes))
     else:
-        missing.append("async against sync (fewer than two such series)")
+        missing.append("async against sync (no system has both)")
     rows = {
         (label, str(workers)): cell.split
         for label, points in series.items()
@@ -111,6 +107,19 @@ def _draw(page: Page, cells: Sequence[Measured]) -> None:
         page.say(f"Not drawn: {'; '.join(missing)}.")
 
 
+def _has_both(series: Mapping[str, Mapping[int, Measured]], label: str) -> bool:
+    """Whether the series is one of a system that was run both ways."""
+
+    def system_and_mode(points: Mapping[int, Measured]) -> tuple[str, str]:
+        record = next(iter(points.values())).typical
+        return record.system, record.mode.removesuffix("hronous")
+
+    both = {"sync", "async"}
+    system, mode = system_and_mode(series[label])
+    found = map(system_and_mode, series.values())
+    return mode in both and {other for name, other in found if name == system} >= both
+
+
 def _each(points: Mapping[int, Measured], name: str) -> dict[int, float]:
     return {workers: getattr(cell, name) for workers, cell in points.items()}
 
@@ -142,7 +151,7 @@ def _row(cell: Measured) -> tuple[Any, ...]:
     return (
         cell.problem, cell.series, cell.workers, len(seconds), cell.seconds, min(seconds),
         max(seconds), float(run.sweeps), float(run.residual), run.messages, run.bytes / 1e6,
-        "" if cell.predicted is None else f"{cell.predicted:.4g}",
+        cell.predicted,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ printed.
 import argparse
 import collections
 import contextlib
+import ctypes
 import inspect
 import json
 import logging
@@ -63,9 +64,9 @@ def free(folder, block, blocks, omega, quiet, deadline, every):
     flags = np.memmap(folder + "/flags", dtype=np.uint8, mode="r+")
     x = np.asarray(x.view(np.float64))
     begin, end = len(b) * block // blocks, len(b) * (block + 1) // blocks
-    sweeps, compute, due = 0, 0.0, time.time() + every
+    sweeps, compute, due, node = 0, 0.0, time.time() + every, os.getppid()
     A = np.asarray(A)
-    while not flags.all() and time.time() < deadline:
+    while not flags.all() and time.time() < deadline and os.getppid() == node:
         start = time.time()
         squares = relax(A, b, x, begin, end, omega)
         now = time.time()
@@ -111,8 +112,9 @@ class Nodes:
                 "--name", f"node{k}",
             ]  # fmt: skip
             process = subprocess.Popen(
-                command, cwd=place, start_new_session=True, env=os.environ | ONE_THREAD, **QUIET
-            )
+                command, cwd=place, start_new_session=True, env=os.environ | ONE_THREAD,
+                preexec_fn=end_with_parent, **QUIET,
+            )  # fmt: skip
             self._processes.append(process)
             self.hosts.append(host)
 
@@ -121,6 +123,12 @@ class Nodes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def end_with_parent():
+    """Let the kernel end this process when the one that started it is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def free_port():
