@@ -86,7 +86,7 @@ class Chebyshev(Gradients):
             return
         self._lengths.append(rho / curvature)
         self._betas.append(self._beta)
-        if len(self._lengths) == STEPS:
+        if len(self._lengths) == STEPS and self._rho > 0.0:
             self._lowest = min(self._lowest, SAFETY * lowest_ritz(self._lengths, self._betas))
             self._settle()
 
