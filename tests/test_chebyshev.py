@@ -80,7 +80,7 @@ def test_errors_are_multiplied_by_a_chebyshev_polynomial(seed, n, omega, nblocks
     with mock.patch.object(chebyshev, "STEPS", 1):
         one.run(0.0, 1, math.inf)
     before = one.iterate()
-    if one.interval is None:
+    if one.interval is None or np.abs(exact - before).max() < 1e-12 * np.abs(exact).max():
         # Solved, or as good as.
         return
     low, high = one.interval

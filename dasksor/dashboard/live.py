@@ -15,8 +15,9 @@ from dasksor.dashboard.history import history_of
 logger = logging.getLogger("dasksor")
 
 PATHS = ("/dasksor", "/individual-dasksor")
-# A note in the scheduler's metadata: its page's path, or why it has none.
+# A note in the scheduler's metadata: its page's path.
 NOTE = "dasksor-dashboard"
+NO_DASHBOARD = "no dashboard"
 
 
 def add_page(dask_scheduler: Scheduler) -> str:
@@ -26,7 +27,7 @@ def add_page(dask_scheduler: Scheduler) -> str:
     """
     scheduler = dask_scheduler
     if "dashboard" not in scheduler.services or not _has_pages(scheduler):
-        return "the scheduler has no dashboard: start it with one"
+        return NO_DASHBOARD
     from distributed.dashboard.scheduler import template_variables
 
     extra = template_variables(scheduler)
@@ -67,13 +68,15 @@ class NoPageError(RuntimeError):
     """The page cannot be had; the message says why."""
 
 
-def wire_to(client: Client) -> Wire:
+def wire_to(client: Client) -> Wire | None:
     """A wire to the scheduler of ``client``, which is given the page if it has none yet.
+
+    None where the scheduler was started without a dashboard: nobody expects a page there.
 
     Raises
     ------
     NoPageError
-        There is no page to see what would be said.
+        The scheduler has a dashboard and does not let the page be added.
     """
     try:
         note = client.sync(client.scheduler.get_metadata, keys=[NOTE], default="")  # type: ignore[union-attr]
@@ -84,9 +87,7 @@ def wire_to(client: Client) -> Wire:
             f"the scheduler does not let it be added ({type(error).__name__}: {error}): start it "
             "with distributed.scheduler.preload: dasksor.dashboard.preload"
         ) from error
-    if note != PATHS[0]:
-        raise NoPageError(note)
-    return Wire(client)
+    return None if note == NO_DASHBOARD else Wire(client)
 
 
 def link_of(client: Client) -> str:
