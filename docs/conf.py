@@ -23,8 +23,6 @@ default_role = "autolink"
 nitpicky = True
 # Options are --spelt with two hyphens.
 smartquotes = False
-# A page that is listed and not there; one that is there and not listed remains an error.
-suppress_warnings = ["toc.not_readable"]
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
