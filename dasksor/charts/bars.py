@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bokeh.models import ColumnDataSource, FactorRange, HoverTool
@@ -48,16 +49,24 @@ def split(
     return made
 
 
-def sweeps(blocks: Mapping[str, Sequence[float]], *, title: str = "Sweeps of each block") -> Any:
+def sweeps(
+    blocks: Mapping[str, Sequence[float]],
+    *,
+    title: str = "Sweeps of each block",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+) -> Any:
     """A bar for each block; side by side where there are several series."""
     longest = max((len(values) for values in blocks.values()), default=0)
     groups = [str(p) for p in range(longest)]
     series = {label: dict(zip(groups, values, strict=False)) for label, values in blocks.items()}
-    return _grouped(series, groups, title, "block", "sweeps")
+    return _grouped(series, groups, title, "block", "sweeps", numbers)
 
 
 def versus(
-    series: Mapping[str, Mapping[int, float]], *, title: str = "Asynchronous against synchronous"
+    series: Mapping[str, Mapping[int, float]],
+    *,
+    title: str = "Asynchronous against synchronous",
+    numbers: Mapping[str, int] = MappingProxyType({}),
 ) -> Any:
     """Seconds by workers, a bar for each series."""
     counts = sorted({workers for points in series.values() for workers in points})
@@ -65,16 +74,22 @@ def versus(
         label: {str(workers): value for workers, value in points.items()}
         for label, points in series.items()
     }
-    return _grouped(named, [str(w) for w in counts], title, "workers", "seconds")
+    return _grouped(named, [str(w) for w in counts], title, "workers", "seconds", numbers)
 
 
 def _grouped(
-    series: Mapping[str, Mapping[str, float]], groups: Sequence[str], title: str, x: str, y: str
+    series: Mapping[str, Mapping[str, float]],
+    groups: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+    numbers: Mapping[str, int],
 ) -> Any:
     made = chart(title, x, y, x_range=FactorRange(factors=list(groups)))
     width = 0.8 / max(1, len(series))
     drawn = []
-    for number, (label, values) in enumerate(series.items()):
+    for place, (label, values) in enumerate(series.items()):
+        number = numbers.get(label, place)
         present = [group for group in groups if group in values]
         source = ColumnDataSource(
             {
@@ -83,7 +98,7 @@ def _grouped(
                 "series": [label] * len(present),
             }
         )
-        at = dodge("group", (number + 0.5) * width - 0.4, range=made.x_range)
+        at = dodge("group", (place + 0.5) * width - 0.4, range=made.x_range)
         bars = made.vbar(
             at, top="value", width=0.92 * width, source=source, line_color=None,
             color=COLOURS[number % len(COLOURS)],

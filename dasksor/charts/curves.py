@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter, FixedTicker, HoverTool
@@ -21,6 +22,8 @@ TICKS = [m * 10.0**e for e in range(-7, 13) for m in (1, 2, 5)]
 
 # By the number of workers.
 Series = Mapping[str, Mapping[int, float]]
+# Which colour and marker a series has in all charts of a page, instead of that of its place.
+Numbers = Mapping[str, int]
 
 
 def residuals(
@@ -29,6 +32,7 @@ def residuals(
     *,
     title: str = "Residual against time",
     y: str = "residual norm, relative to b",
+    numbers: Numbers = MappingProxyType({}),
 ) -> Any:
     """One curve for each history of ``(seconds, sweeps, residual norm)``.
 
@@ -36,7 +40,8 @@ def residuals(
     """
     made = chart(title, "seconds", y, y_axis_type="log")
     drawn = []
-    for number, (label, history) in enumerate(histories.items()):
+    for place, (label, history) in enumerate(histories.items()):
+        number = numbers.get(label, place)
         points = [list(point[:3]) for point in history]
         source = ColumnDataSource(
             {
@@ -70,20 +75,26 @@ def residuals(
     return made
 
 
-def seconds(series: Series, *, title: str = "Time against workers") -> Any:
+def seconds(
+    series: Series, *, title: str = "Time against workers", numbers: Numbers = MappingProxyType({})
+) -> Any:
     """Seconds of a solve, both axes logarithmic."""
-    made = _against_workers(series, title, "seconds", y_axis_type="log")
+    made = _against_workers(series, title, "seconds", numbers, y_axis_type="log")
     _write_plainly(made.yaxis)
     return made
 
 
-def speedup(series: Series, *, title: str = "Speedup") -> Any:
+def speedup(
+    series: Series, *, title: str = "Speedup", numbers: Numbers = MappingProxyType({})
+) -> Any:
     """How many times faster than on one worker; ``series`` are seconds.
 
     A series without one worker is taken to be perfect up to the fewest that it has.
     """
     ratios = {label: speedups(points) for label, points in series.items()}
-    made = _against_workers(ratios, title, "times faster than on one worker", y_axis_type="log")
+    made = _against_workers(
+        ratios, title, "times faster than on one worker", numbers, y_axis_type="log"
+    )
     _write_plainly(made.yaxis)
     made.line(
         _counts(series), _counts(series), line_color=NEUTRAL, line_dash="dashed", level="underlay"
@@ -92,13 +103,15 @@ def speedup(series: Series, *, title: str = "Speedup") -> Any:
     return made
 
 
-def efficiency(series: Series, *, title: str = "Efficiency") -> Any:
+def efficiency(
+    series: Series, *, title: str = "Efficiency", numbers: Numbers = MappingProxyType({})
+) -> Any:
     """Speedup by worker; ``series`` are seconds."""
     shares = {
         label: {workers: ratio / workers for workers, ratio in speedups(points).items()}
         for label, points in series.items()
     }
-    made = _against_workers(shares, title, "speedup / workers")
+    made = _against_workers(shares, title, "speedup / workers", numbers)
     made.y_range.start = 0.0
     counts = _counts(series)
     made.line(counts, [1.0] * len(counts), line_color=NEUTRAL, line_dash="dashed", level="underlay")
@@ -106,15 +119,17 @@ def efficiency(series: Series, *, title: str = "Efficiency") -> Any:
     return made
 
 
-def traffic(messages: Series, sent: Series) -> tuple[Any, Any]:
+def traffic(
+    messages: Series, sent: Series, *, numbers: Numbers = MappingProxyType({})
+) -> tuple[Any, Any]:
     """Two charts: messages, and megabytes, against workers; ``sent`` are bytes."""
     megabytes = {
         label: {workers: count / 1e6 for workers, count in points.items()}
         for label, points in sent.items()
     }
     made = (
-        _against_workers(_positive(messages), "Messages", "messages", y_axis_type="log"),
-        _against_workers(_positive(megabytes), "Bytes", "megabytes", y_axis_type="log"),
+        _against_workers(_positive(messages), "Messages", "messages", numbers, y_axis_type="log"),
+        _against_workers(_positive(megabytes), "Bytes", "megabytes", numbers, y_axis_type="log"),
     )
     for one in made:
         _write_plainly(one.yaxis)
@@ -162,10 +177,11 @@ def speedups(points: Mapping[int, float]) -> dict[int, float]:
     return {w: fewest * points[fewest] / s for w, s in sorted(points.items()) if s > 0.0}
 
 
-def _against_workers(series: Series, title: str, y: str, **more: Any) -> Any:
+def _against_workers(series: Series, title: str, y: str, numbers: Numbers, **more: Any) -> Any:
     made = chart(title, "workers", y, x_axis_type="log", **more)
     drawn = []
-    for number, (label, points) in enumerate(series.items()):
+    for place, (label, points) in enumerate(series.items()):
+        number = numbers.get(label, place)
         counts = sorted(points)
         source = ColumnDataSource(
             {

@@ -33,9 +33,13 @@ class Measured:
 
     @property
     def split(self) -> dict[str, float]:
-        """Seconds of a thread by phase, mean over threads and runs; with the rest of the wall."""
+        """Seconds of a thread by phase, mean over threads and runs; with the rest of the wall.
+
+        All wait for the set-up, which is not a thread's own.
+        """
         found = {
-            phase: fmean(getattr(r, phase) for r in self.runs) / self.workers
+            phase: fmean(getattr(r, phase) for r in self.runs)
+            / (1 if phase == "setup" else self.workers)
             for phase in PHASES
             if phase != "other"
         }

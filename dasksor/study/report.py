@@ -37,7 +37,7 @@ def write(study: Study, path: str | Path, theme: str = "light") -> Path:
     page = Page(f"Study {study.meta.get('name', '')}".strip(), theme)
     cells = cells_of(study.records)
     _say_where(page, study.meta)
-    for problem in dict.fromkeys(record.problem for record in study.records):
+    for problem in _problems(study):
         here = [cell for cell in cells if cell.problem == problem]
         page.heading(problem)
         page.points(findings(here))
@@ -53,6 +53,12 @@ def write(study: Study, path: str | Path, theme: str = "light") -> Path:
     return page.write(path)
 
 
+def _problems(study: Study) -> list[str]:
+    """From small to large."""
+    sizes = {record.problem: (record.n, record.problem) for record in study.records}
+    return sorted(sizes, key=sizes.__getitem__)
+
+
 def _say_where(page: Page, meta: Mapping[str, Any]) -> None:
     facts = [*_flat(meta.get("machine") or {}), *_flat(meta.get("versions") or {})]
     facts += [(name, str(meta[name])) for name in ("began", "commit") if meta.get(name)]
@@ -63,14 +69,19 @@ def _draw(page: Page, cells: Sequence[Measured]) -> None:
     series = by_workers(cells)
     seconds = {label: _each(points, "seconds") for label, points in series.items()}
     scaling = {label: points for label, points in seconds.items() if len(points) > 1}
-    made, missing = [charts.seconds(seconds)], []
+    # A series looks alike in all charts.
+    numbers = {label: number for number, label in enumerate(series)}
+    made, missing = [charts.seconds(seconds, numbers=numbers)], []
     if scaling:
-        made += [charts.speedup(scaling), charts.efficiency(scaling)]
+        made += [
+            charts.speedup(scaling, numbers=numbers),
+            charts.efficiency(scaling, numbers=numbers),
+        ]
     else:
         missing.append("speedup (each series has one number of workers)")
     modes = {label: points for label, points in seconds.items() if _has_both(series, label)}
     if modes:
-        made.append(charts.versus(modes))
+        made.append(charts.versus(modes, numbers=numbers))
     else:
         missing.append("async against sync (no system has both)")
     rows = {
@@ -87,19 +98,20 @@ def _draw(page: Page, cells: Sequence[Measured]) -> None:
     histories = {
         f"{label}, {run.workers}": run.history for label, run in largest.items() if run.history
     }
-    made += [charts.residuals(histories)] if histories else []
+    numbers |= {f"{label}, {run.workers}": numbers[label] for label, run in largest.items()}
+    made += [charts.residuals(histories, numbers=numbers)] if histories else []
     missing += [] if histories else ["residual against time (no history kept)"]
     swept = {
         f"{label}, {run.workers}": run.sweeps_per_block
         for label, run in largest.items()
         if len(run.sweeps_per_block) > 1
     }
-    made += [charts.sweeps(swept)] if swept else []
+    made += [charts.sweeps(swept, numbers=numbers)] if swept else []
     missing += [] if swept else ["sweeps of blocks (not counted)"]
     messages = {label: _typical(points, "messages") for label, points in series.items()}
     if any(count for points in messages.values() for count in points.values()):
         sent = {label: _typical(points, "bytes") for label, points in series.items()}
-        made += charts.traffic(messages, sent)
+        made += charts.traffic(messages, sent, numbers=numbers)
     else:
         missing.append("messages (none counted)")
     page.charts(made)
