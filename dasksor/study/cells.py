@@ -72,8 +72,8 @@ def cells_of(records: Iterable[Record]) -> list[Measured]:
 
 
 def by_workers(cells: Iterable[Measured]) -> dict[str, dict[int, Measured]]:
-    """Each series, by workers in rising order."""
+    """Series by name, each by workers in rising order."""
     found: dict[str, dict[int, Measured]] = defaultdict(dict)
-    for cell in sorted(cells, key=lambda cell: cell.workers):
+    for cell in sorted(cells, key=lambda cell: (cell.series, cell.workers)):
         found[cell.series][cell.workers] = cell
     return dict(found)
