@@ -171,6 +171,10 @@ def solve(
         ):
             options |= {"client": client, "callback": watch.follow(matrix.name, target)}
             result = dasksor.solve(A, b, **options)
+        if profile:
+            from dasksor.charts.solve import add_phases
+
+            add_phases(result.to_dict(), profile)
     _end(result, output, as_json, given=None if rhs is None else str(rhs))
 
 
@@ -234,7 +238,7 @@ def _profiled(client: Client | None, path: Path | None) -> Iterator[None]:
     if client is None or path is None:
         yield
         return
-    with client.as_current(), performance_report(str(path)):
+    with client.as_current(), performance_report(str(path), mode="inline"):
         yield
     click.echo(f"performance report written to {path}", err=True)
 

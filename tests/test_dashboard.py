@@ -249,7 +249,10 @@ def test_dashboard_and_profile_of_the_command_line(tmp_path):
     told = CliRunner().invoke(cli.main, [*command, "--dashboard", "--profile", str(report)])
     assert told.exit_code == 0, told.output
     assert "/dasksor shows the solve while it runs" in told.output
-    assert "Task Stream" in report.read_text()
+    page = report.read_text()
+    assert "Task Stream" in page
+    corner = page[page.rindex("Tasks of dasksor") :]
+    assert all(phase in corner for phase in ("compute", "communication", "tests", "waiting"))
     refused = CliRunner().invoke(cli.main, [*command[:2], "--mode", "threads", "--dashboard"])
     assert refused.exit_code == 2
     assert "--dashboard has no meaning with --mode threads" in refused.output

@@ -15,6 +15,10 @@ from dasksor.charts.curves import residuals
 from dasksor.charts.page import Page, table
 
 WIDTH, HEIGHT = 220, 48
+CORNER = (
+    "position:fixed;right:1em;bottom:1em;z-index:9;padding:0.6em 1em;background:#fff;color:#222;"
+    "border:1px solid #bbb;font:14px sans-serif"
+)
 
 
 def figures(plain: dict[str, Any]) -> list[Any]:
@@ -77,6 +81,22 @@ def facts(plain: dict[str, Any]) -> list[tuple[str, str]]:
 def summary(plain: dict[str, Any]) -> str:
     """HTML for a notebook: the facts and a small picture of the residual; no script."""
     return f"<div>{table(['dasksor', ''], facts(plain))}{_spark(plain['history'])}</div>"
+
+
+def add_phases(plain: dict[str, Any], page: Path) -> None:
+    """Put where the threads' time went in a corner of a page that knows nothing of it.
+
+    Long tasks are one bar each in Dask's own report.
+    """
+    total = plain["timings"]["total"]
+    whole = sum(total.values()) or 1.0
+    rows = [(phase, seconds, f"{seconds / whole:.0%}") for phase, seconds in total.items()]
+    told = table(["phase", "thread seconds", "share"], rows)
+    corner = f"<details open style='{CORNER}'><summary>Tasks of dasksor</summary>{told}</details>"
+    text = page.read_text("utf-8")
+    # Scripts before it mention the tag as well.
+    at = text.rindex("</body>")
+    page.write_text(text[:at] + corner + text[at:], "utf-8")
 
 
 def _spark(history: list[dict[str, Any]]) -> str:
