@@ -105,6 +105,17 @@ def test_exact_sweeps_survive_deaths_bit_for_bit(weather, name, sweep, count):
     assert found.sweeps == count
 
 
+@pytest.mark.parametrize("seed", [1201, 1215, 1289, 1326, 1661, 1862])
+def test_first_words_that_are_lost_are_said_again_by_busy_hosts(seed):
+    # In these, two blocks waited for each other while their hosts swept the others.
+    A = MATRICES["dense"]
+    result = dasksor.simulate(
+        A, np.ones(A.shape[0]), staleness=None, accelerate=None, rtol=1e-4,
+        workers=4, jitter=3.0, loss=0.1, deaths=6, absence=100.0, latency=0.0, seed=seed,
+    ).result  # fmt: skip
+    assert result.success
+
+
 @settings(max_examples=60)
 @given(
     mortals(),

@@ -119,10 +119,15 @@ class Block:
         return self.staleness is None
 
     @property
+    def has_unheard(self) -> bool:
+        """Whether a neighbour has not been heard of yet."""
+        return NOTHING_HELD in self._held.values()
+
+    @property
     def ready(self) -> bool:
         """Whether the next pass may begin."""
         k = self.version + 1
-        if k > self.until or NOTHING_HELD in self._held.values():
+        if k > self.until or self.has_unheard:
             return False
         if self.staleness is None:
             return True

@@ -46,7 +46,7 @@ class CycleBlock:
         What a step minimises.
     """
 
-    never_waits = False
+    never_waits = has_unheard = False
 
     def __init__(
         self,

@@ -121,6 +121,14 @@ class Host:
             if isinstance(message, Slice):
                 self._news = self.versions
 
+    @property
+    def has_unheard(self) -> bool:
+        """Whether one of its blocks waits for a first word of a neighbour.
+
+        That neighbour may wait for one of it, while both hosts are busy with other blocks.
+        """
+        return any(block.has_unheard for block in self.blocks.values())
+
     def repeat(self) -> None:
         """Send again what other hosts may have lost."""
         for block in self.blocks.values():

@@ -126,7 +126,7 @@ class Shift:
         if self._is_over:
             return
         self._look_after()
-        if not self._is_busy:
+        if not self._is_busy or self.host.has_unheard:
             self.host.repeat()
             self._told = {}
             self._speak()

@@ -167,7 +167,7 @@ class _Shift:
                 with self._timings.measure("communication"):
                     self._send(host)
             # Not for messages: others that repeat theirs would keep this host from doing so.
-            if worked:
+            if worked and not host.has_unheard:
                 self._idle_since = time.monotonic()
             elif time.monotonic() - self._idle_since > REPEAT:
                 self._idle_since = time.monotonic()
