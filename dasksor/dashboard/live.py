@@ -17,17 +17,18 @@ logger = logging.getLogger("dasksor")
 PATHS = ("/dasksor", "/individual-dasksor")
 # A note in the scheduler's metadata: its page's path.
 NOTE = "dasksor-dashboard"
-NO_DASHBOARD = "no dashboard"
 
 
 def add_page(dask_scheduler: Scheduler) -> str:
     """Add history and page to a running scheduler, unless they are there; returns the note.
 
+    The note is empty where the scheduler was started without a dashboard.
+
     Runs on the scheduler. The page is an application beside Dask's own, in the same server.
     """
     scheduler = dask_scheduler
     if "dashboard" not in scheduler.services or not _has_pages(scheduler):
-        return NO_DASHBOARD
+        return ""
     from distributed.dashboard.scheduler import template_variables
 
     extra = template_variables(scheduler)
@@ -87,7 +88,7 @@ def wire_to(client: Client) -> Wire | None:
             f"the scheduler does not let it be added ({type(error).__name__}: {error}): start it "
             "with distributed.scheduler.preload: dasksor.dashboard.preload"
         ) from error
-    return None if note == NO_DASHBOARD else Wire(client)
+    return Wire(client) if note else None
 
 
 def link_of(client: Client) -> str:
