@@ -106,6 +106,14 @@ class LinearSystem:
         return self.lower is not None
 
     @property
+    def is_constrained(self) -> bool:
+        """Whether some bound is finite, or not known yet."""
+        bounds = (self.lower, self.upper)
+        if any(isinstance(bound, da.Array) for bound in bounds):
+            return True
+        return any(bound is not None and bool(np.isfinite(bound).any()) for bound in bounds)
+
+    @property
     def entries(self) -> int | None:
         """Stored entries of ``A``, where that is known without building it."""
         if isinstance(self.matrix, RowFactory):
