@@ -74,9 +74,8 @@ def test_every_storage_clips_each_value_at_once(kind, seed, omega, direction, nr
     b, bounds = rng.uniform(-1.0, 1.0, (nrhs, n)), random_bounds(rng, n)
     x = np.clip(rng.uniform(-1.0, 1.0, (nrhs, n)), *bounds)
     dense = A.toarray() if sp.issparse(A) else A
-    expected = [
-        dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in zip(b, x, strict=True)
-    ]
+    pairs = list(zip(b, x, strict=True))
+    expected = [dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in pairs]
     rows = with_bounds(prepare_rows(A, 0), np.stack(bounds), 0)
     assert isinstance(rows.free, kind)
     r, new = np.empty_like(x), x.copy()
