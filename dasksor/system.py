@@ -181,6 +181,11 @@ class LinearSystem:
             return projected(part, bounds)
         return delayed(projected)(part, bounds)
 
+    def bounds_here(self, start: int, stop: int) -> np.ndarray:
+        """`bounds_of` those unknowns, in this process."""
+        (bounds,) = dask.compute(self.bounds_of(start, stop), scheduler="threads")
+        return bounds
+
     def bounds_of(self, start: int, stop: int) -> Any:
         """Bounds of the unknowns ``start, ..., stop - 1``, or None.
 
