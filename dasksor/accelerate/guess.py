@@ -58,7 +58,7 @@ class Guess:
         one, other = means(basis, rows.lower), means(basis, rows.upper)
         lower, upper = np.minimum(one, other), np.maximum(one, other)
         start = np.clip(means(basis, x), lower, upper)
-        bounded = with_bounds(coarse, (lower, upper), 0)
+        bounded = with_bounds(coarse, np.stack([lower, upper]), 0)
         run = Faces(splitting, guess.held, bounded, basis.restricted(b), start)
         _, norm = run.measured()
         run.run(ACCURACY * norm, ITERATIONS, math.inf)
