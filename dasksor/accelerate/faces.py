@@ -27,13 +27,14 @@ from dasksor.kernels import faces
 from dasksor.kernels.bounded import natural
 
 # Symmetric sweeps between faces; over-relaxed ones carry an edge that is wrong farther.
-SWEEPS, OMEGA = 1, 1.8
+SWEEPS, OMEGA = 2, 1.9
 # While the face changes, its residual need not fall below this part of the natural one.
 ROUGH, NEARLY = 0.1, 0.01
 # What more digits than so would show of one start are rounding errors.
 DIGITS = 1e-9
-# Sweeps that change what is held of a larger part of the unknowns are far from the last face.
-UNSETTLED = 1e-3
+# Sweeps that change what is held of a larger part of the unknowns are far from the last face; after
+# a smaller part it is worth trying whether this is it.
+UNSETTLED, SETTLED = 1e-3, 1e-4
 # A projected step has to gain this part of what its slope promises, or is halved, so many times.
 SUFFICIENT, HALVINGS = 0.1, 12
 # So many steps on one face are in vain if the residual stays above this part of its lowest.
@@ -76,6 +77,7 @@ class Faces:
         self._bounds = rows.lower, rows.upper
         self._x = x0.copy()
         self._r, self._new, self._s, self._rest = (np.empty_like(b) for _ in range(4))
+        self._gradients = Gradients(splitting, b, x0)
         self._face: Splitting | None = None
         self._guessed = False
         self._lowest, self._vain = math.inf, 0
@@ -111,14 +113,18 @@ class Faces:
             return
         if changed or self._face is None:
             self._face = self._splitting.restricted(self.held == 0)
-        rough = (ROUGH if far else NEARLY) if changed else 0.0
-        aim = max(target, max(DIGITS, rough) * self.estimate)
+        aim = max(target, self._accuracy(changed) * self.estimate)
         moved = self._search(self._direction(aim, until, deadline))
         if changed or self.estimate < GAIN * self._lowest:
             self._lowest, self._vain = self.estimate, 0
         else:
             self._vain += 1
         self.exhausted = self._vain >= (PATIENCE if moved else 1)
+
+    def _accuracy(self, changed: int) -> float:
+        """The part of the natural residual that gradients on the face need not go below."""
+        share = changed / self._b.size
+        return ROUGH if share > UNSETTLED else NEARLY if share > SETTLED else DIGITS
 
     def _hold(self) -> int:
         return faces.hold(self._x, self._r, *self._bounds, self.held)
@@ -156,8 +162,8 @@ class Faces:
         """Towards the solution on the face; once a bound is in its way, so far as it is known."""
         rest = np.where(self.held == 0, self._r, 0.0)
         assert self._face is not None
-        gradients = Gradients(self._face, rest, np.zeros_like(rest))
-        gradients.measured()
+        gradients = self._gradients
+        gradients.turn(self._face, rest)
         left = until - self.iterations
         while True:
             gradients.run(aim, min(left, gradients.iterations + LOOK_EVERY), deadline)
