@@ -25,7 +25,7 @@ from dasksor.bounded_rows import BoundedRows, with_bounds
 from dasksor.rows import Storage, canonical_csr, prepare_rows
 
 # Conjugate gradients for the stiffness; what no aggregates have.
-STEPS, STIFFEST = 4, 1e3
+STEPS, STIFFEST = 3, 1e3
 # What a guess is worth: digits of the coarse solution, and iterations for it.
 ACCURACY, ITERATIONS = 1e-3, 300
 
