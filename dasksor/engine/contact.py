@@ -65,4 +65,4 @@ def touching_block(
     """One block's part; ``parts`` as for `local_vector`."""
     r = np.empty_like(own)
     rows.free.residual(local_vector(rows, own, parts), b, r)
-    return touching(own, np.stack([rows.lower, rows.upper]), r)
+    return touching(own, np.stack([rows.lower, rows.upper]), r, rows.diagonal)
