@@ -103,7 +103,7 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
 
 def check_bounded(options: Options, system: LinearSystem) -> None:
     """Refuse what knows no bounds where there are some."""
-    if not system.is_bounded:
+    if system.is_free:
         return
     if options.accelerate not in (AUTO, "cg", None):
         raise ValueError(
@@ -182,7 +182,7 @@ def choose_method(
     directions, accelerate = options.directions, options.accelerate
     staleness = choose_staleness(options.staleness, facts, nthreads)
     suitable = could_be_positive_definite(facts)
-    if system.is_bounded:
+    if not system.is_free:
         is_open = accelerate == AUTO and staleness is None and suitable
         searches = is_open and not _proven_free(options, _dominance(system, facts))
         return Method(staleness, directions, PROJECTION if searches else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dask
+import dask.array as da
 import numpy as np
 
 from dasksor.system import LinearSystem
@@ -12,8 +13,14 @@ from dasksor.system import LinearSystem
 AT_LOWER, FREE, AT_UPPER = -1, 0, 1
 
 
-def contact(system: LinearSystem, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The active set and the multipliers of a system that is here, both of the shape of ``x``."""
+def contact(system: LinearSystem, x: Any) -> tuple[Any, Any]:
+    """The active set and the multipliers of a system that is here, both of the shape of ``x``.
+
+    Where no bound is finite, of any system: zeros.
+    """
+    if system.is_free:
+        zeros: Any = da.zeros_like if isinstance(x, da.Array) else np.zeros_like
+        return zeros(x, dtype=np.int8), zeros(x)
     matrix: Any = system.matrix
     here = system.entries_of(system.rhs, 0, system.n), system.bounds_of(0, system.n)
     b, bounds = dask.compute(*here, scheduler="threads")

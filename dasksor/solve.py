@@ -202,7 +202,7 @@ def solve(
     accelerate = acceleration_here(request, system)
     check_nullspace(request, system, accelerate)
     has_client &= request.nullspace is None
-    has_client &= not (system.is_bounded and request.accelerate == "cg")
+    has_client &= system.is_free or request.accelerate != "cg"
     mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
         ready = Prepared(system.matrix, mode, reason, accelerate, request)
@@ -281,7 +281,7 @@ def solve_there(
 
 def contact_of(system: LinearSystem, placed: placement.Placement, x: Any, client: Client) -> Any:
     """The active set and the multipliers of a solution, computed where it is."""
-    if system.is_local and isinstance(x, np.ndarray):
+    if system.is_free or (system.is_local and isinstance(x, np.ndarray)):
         return contact(system, x)
     return contact_there(placed, x, client)
 
