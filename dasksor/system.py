@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import dask
@@ -105,7 +106,7 @@ class LinearSystem:
         """Whether the unknowns have bounds, which may be infinite."""
         return self.lower is not None
 
-    @property
+    @cached_property
     def is_free(self) -> bool:
         """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
         if self.lower is None or self.upper is None:
@@ -196,14 +197,14 @@ class LinearSystem:
         return bounds
 
     def bounds_of(self, start: int, stop: int) -> Any:
-        """Bounds of the unknowns ``start, ..., stop - 1``, or None.
+        """Bounds of the unknowns ``start, ..., stop - 1``; None where all are free.
 
         Returns
         -------
         ndarray, shape (2, stop - start), or a ``Delayed`` one
             Lower and upper bounds.
         """
-        if self.lower is None or self.upper is None:
+        if self.lower is None or self.upper is None or self.is_free:
             return None
         parts = [bound[start:stop] for bound in (self.lower, self.upper)]
         if not any(isinstance(part, da.Array) for part in parts):
