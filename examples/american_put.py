@@ -105,10 +105,10 @@ def picture(put: Put, grid: Grid, values: list, times: list, boundary: list, pat
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    left.plot(grid.spot, grid.payoff, color="0.4", linestyle="--", label="payoff")
+    left.plot(grid.spot, grid.payoff, color="0.4", linestyle="--", label="0 (payoff)")
     for t, colour in zip((0.1, 0.3, 1.0), plt.get_cmap("viridis")((0.75, 0.5, 0.15)), strict=True):
         k = int(np.argmin(np.abs(np.array(times) - t * put.expiry)))
-        left.plot(grid.spot, values[k], color=colour, label=f"{times[k]:.2g} years before expiry")
+        left.plot(grid.spot, values[k], color=colour, label=f"{times[k]:.2g}")
         value = put.payoff(np.float64(boundary[k]))
         left.plot(boundary[k], value, "o", color=colour, markersize=5)
     left.set(
@@ -119,7 +119,7 @@ def picture(put: Put, grid: Grid, values: list, times: list, boundary: list, pat
         ylabel="value of the put",
     )
     left.set_title("Value; dots: exercise to the left of them")
-    left.legend(frameon=False)
+    left.legend(frameon=False, title="years to expiry")
     perpetual = put.strike / (1.0 + put.volatility**2 / (2.0 * put.rate))
     right.fill_between(times, boundary, 28.0, color="tab:red", alpha=0.15, linewidth=0)
     right.plot(times, boundary, color="tab:red")
