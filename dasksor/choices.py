@@ -79,8 +79,6 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     definite = "chebyshev" if options.accelerate == "chebyshev" else "cg"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
         return None
-    if system.is_bounded:
-        return None
     if options.accelerate in KRYLOV:
         return options.accelerate
     if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
@@ -95,6 +93,8 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
         )
     if suitable:
         return definite
+    if not system.is_free:
+        return None
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
 
 
@@ -102,11 +102,14 @@ def check_bounded(options: Options, system: LinearSystem) -> None:
     """Refuse what knows no bounds where there are some."""
     if not system.is_bounded:
         return
-    if options.mode == "threads":
-        raise ValueError("mode='threads' knows no bounds: use another mode, or leave bounds out")
-    if options.accelerate not in (AUTO, None):
+    if options.accelerate not in (AUTO, "cg", None):
         raise ValueError(
             f"accelerate={options.accelerate!r} knows no bounds: leave it out, or leave bounds out"
+        )
+    here = options.stays_here or (options.mode == AUTO and system.is_local)
+    if options.accelerate == "cg" and not here:
+        raise ValueError(
+            "accelerate='cg' knows bounds in this process only: use mode='threads', or leave it out"
         )
 
 

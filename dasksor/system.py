@@ -106,6 +106,15 @@ class LinearSystem:
         return self.lower is not None
 
     @property
+    def is_free(self) -> bool:
+        """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
+        if self.lower is None or self.upper is None:
+            return True
+        return not any(
+            isinstance(v, da.Array) or np.isfinite(v).any() for v in (self.lower, self.upper)
+        )
+
+    @property
     def entries(self) -> int | None:
         """Stored entries of ``A``, where that is known without building it."""
         if isinstance(self.matrix, RowFactory):
@@ -180,6 +189,11 @@ class LinearSystem:
         if isinstance(part, np.ndarray) and isinstance(bounds, np.ndarray):
             return projected(part, bounds)
         return delayed(projected)(part, bounds)
+
+    def bounds_here(self, start: int, stop: int) -> np.ndarray:
+        """`bounds_of` those unknowns, in this process."""
+        (bounds,) = dask.compute(self.bounds_of(start, stop), scheduler="threads")
+        return bounds
 
     def bounds_of(self, start: int, stop: int) -> Any:
         """Bounds of the unknowns ``start, ..., stop - 1``, or None.

@@ -8,7 +8,7 @@ With ``Z`` the aggregates' vectors, ``W = B Z`` and ``E = Z'W`` the residual is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from dasksor.accelerate.aggregation import (
 from dasksor.accelerate.basis import Basis, basis_of
 from dasksor.accelerate.triangles import Entries
 from dasksor.coarse import Factors
+from dasksor.kernels import faces
 
 # Entries of the coarse factors for each entry of A: what a coarse solve may add to an iteration.
 BUDGET = 0.3
@@ -39,11 +40,14 @@ class Deflation:
         ``Z``, for ``A`` and not for the scaled matrix.
     images : list of Entries
         ``W`` of the scaled matrix, for each block its rows.
+    matrix : csr_array
+        ``E``.
     """
 
     basis: Basis
     images: list[Entries]
-    _factors: Factors
+    matrix: sp.csr_array
+    _factors: Factors | KeptFactors
 
     @property
     def count(self) -> int:
@@ -53,6 +57,36 @@ class Deflation:
     def solve(self, sums: np.ndarray) -> np.ndarray:
         """``E^-1`` times the sum of the rows of ``sums``."""
         return self._factors.solve(sums.sum(axis=0))
+
+    def restricted(self, free: np.ndarray) -> Deflation | None:
+        """The columns that are zero wherever unknowns are not free; None where there are none.
+
+        The others stay, and are not used.
+        """
+        kept = np.flatnonzero(self.basis.inside(free))
+        if kept.size == 0:
+            return None
+        images = []
+        for rows, ptr, columns, values in self.images:
+            own = np.empty_like(values)
+            faces.listed(rows, ptr, values, free, own)
+            images.append((rows, ptr, columns, own))
+        factors = KeptFactors(self.matrix, self.basis.null, kept)
+        return replace(self, images=images, _factors=factors)
+
+
+class KeptFactors:
+    """Factors of some rows and columns of ``E``; solutions are zero in the others."""
+
+    def __init__(self, matrix: sp.csr_array, null: np.ndarray, kept: np.ndarray) -> None:
+        self._kept = kept
+        self._factors = Factors(sp.csr_array(matrix[kept][:, kept]), null[kept])
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """For ``b`` of shape (n,)."""
+        x = np.zeros_like(b)
+        x[self._kept] = self._factors.solve(b[self._kept])
+        return x
 
 
 def deflation_of(
@@ -87,5 +121,5 @@ def deflation_of(
         count += size
     basis = basis_of(vectors, group, count, scale)
     images = on_team(lambda p: basis.image(matrix, scale, *ranges[p]))
-    restricted = sum(basis.energy(image, scale) for image in images)
-    return Deflation(basis, images, Factors(sp.csr_array(restricted), basis.null))
+    energy = sp.csr_array(sum(basis.energy(image, scale) for image in images))
+    return Deflation(basis, images, energy, Factors(energy, basis.null))
