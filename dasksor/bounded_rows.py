@@ -55,6 +55,30 @@ class BoundedRows:
         bounds = self.lower, self.upper
         return self.free.sweep(x, b, omega, direction, count, bounds)
 
+    def correct(
+        self, z: np.ndarray, x: np.ndarray, r: np.ndarray, omega: float, direction: int
+    ) -> None:
+        """A pass over ``A z = r`` in place, where ``x + z`` is to stay between the bounds.
+
+        ``x`` has the own unknowns only, shape (nrhs, size); ``z`` is a local vector.
+        """
+        for zj, xj, rj in zip(z, x, r, strict=True):
+            bounds = frozen(self.lower - xj), frozen(self.upper - xj)
+            self.free.sweep(zj[None], rj[None], omega, direction, 1, bounds)
+
+    def room(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """The largest ``t >= 1`` with ``x + t z`` between the bounds, where ``x + z`` is."""
+        ahead = np.where(z < 0.0, self.lower, self.upper) - x
+        ways = np.divide(ahead, z, out=np.full_like(z, np.inf), where=z != 0.0)
+        return np.maximum(ways.min(axis=1), 1.0)
+
+    def natural(self, x: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """The natural residual where ``r = b - A x``; both of the own unknowns, (nrhs, size)."""
+        result = r.copy()
+        for xj, rj in zip(x, result, strict=True):
+            natural(rj, xj, 0, self.diagonal, self.lower, self.upper)
+        return result
+
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         self.free.residual(x, b, r)
         for xj, rj in zip(x, r, strict=True):

@@ -18,7 +18,7 @@ from dasksor.analysis import (
     worst,
 )
 from dasksor.engine.method import Method
-from dasksor.engine.steps import ENERGY, RESIDUAL
+from dasksor.engine.steps import ENERGY, PROJECTION, RESIDUAL
 from dasksor.options import AUTO, DEFINITE, KRYLOV, Options
 from dasksor.system import LinearSystem
 
@@ -26,6 +26,9 @@ WORTH_PROVING = 0.95
 # A sweep of a matrix so dominated by its diagonal shrinks the error by as much: some tens of sweeps
 # are as quick as a Krylov method.
 DOMINATED = 0.75
+# Between bounds an exact step along each sweep converges for every omega in (0, 2); of those tried
+# the one that was never far from the best.
+BOUNDED_OMEGA = 1.8
 HERE = (AUTO, "sequential", "threads")
 UNSUITABLE = (
     "accelerate={!r} needs a symmetric matrix with a positive diagonal, and A is not: "
@@ -100,7 +103,7 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
 
 def check_bounded(options: Options, system: LinearSystem) -> None:
     """Refuse what knows no bounds where there are some."""
-    if not system.is_bounded:
+    if system.is_free:
         return
     if options.accelerate not in (AUTO, "cg", None):
         raise ValueError(
@@ -178,9 +181,11 @@ def choose_method(
     """
     directions, accelerate = options.directions, options.accelerate
     staleness = choose_staleness(options.staleness, facts, nthreads)
-    if system.is_bounded:
-        return Method(staleness, directions)
     suitable = could_be_positive_definite(facts)
+    if not system.is_free:
+        is_open = accelerate == AUTO and staleness is None and suitable
+        searches = is_open and not _proven_free(options, _dominance(system, facts))
+        return Method(staleness, directions, PROJECTION if searches else None)
     if accelerate == "cg" and not suitable:
         raise ValueError(UNSUITABLE.format(accelerate))
     free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
@@ -196,6 +201,13 @@ def choose_method(
     return Method(staleness, directions)
 
 
+def _proven_free(options: Options, bound: float) -> bool:
+    """Whether free sweeps converge by themselves, ``bound >= rho(|J|)``; near 1 they crawl."""
+    if options.omega != AUTO and float(options.omega) >= relaxation.asynchronous_limit(bound):
+        return False
+    return bound < WORTH_PROVING
+
+
 def choose_omega(
     options: Options, system: LinearSystem, facts: list[RowFacts], method: Method
 ) -> relaxation.Relaxation:
@@ -203,6 +215,8 @@ def choose_omega(
     staleness = method.staleness
     if options.omega != AUTO:
         return relaxation.Given(float(options.omega))
+    if method.rule is PROJECTION:
+        return relaxation.Cautious(BOUNDED_OMEGA, "proven")
     if method.rule is not None:
         # No omega can make the norm of the rule grow; only for energy that means convergence.
         return relaxation.Cautious(1.0, "proven" if method.rule is ENERGY else "heuristic")

@@ -243,6 +243,8 @@ class Moments(NamedTuple):
     ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`). ``values`` has a row for each of
     ``t'r``, ``t'Az``, the ``t'q_i``, the ``t_i'r``; ``residual`` is the norm of ``r``; ``coarse``,
     shape (2, nrhs, members), is ``Z'(r - A z)`` and ``Z'r`` over the aggregates of the block.
+    Between bounds ``residual`` is that of the natural residual, and ``room``, shape (nrhs,), the
+    longest step along ``z`` that leaves the block between them.
     """
 
     block: int
@@ -251,6 +253,7 @@ class Moments(NamedTuple):
     values: np.ndarray
     residual: np.ndarray
     coarse: np.ndarray
+    room: np.ndarray | None = None
 
     @property
     def slot(self) -> tuple:

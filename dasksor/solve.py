@@ -26,6 +26,7 @@ from dasksor.clusters import cluster_for, current_client
 from dasksor.dashboard.live import listener
 from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
+from dasksor.engine.contact import contact_of
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Thread
@@ -199,7 +200,7 @@ def solve(
     accelerate = acceleration_here(request, system)
     check_nullspace(request, system, accelerate)
     has_client &= request.nullspace is None
-    has_client &= not (system.is_bounded and request.accelerate == "cg")
+    has_client &= system.is_free or request.accelerate != "cg"
     mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
         ready = Prepared(system.matrix, mode, reason, accelerate, request)
@@ -263,18 +264,17 @@ def solve_there(
         outcome = run.run(as_dask=as_dask and not ours)
         mailbox = ", ".join(run.mailboxes) or None
         placed, losses, moves = run.placement, run.losses, run.moves
+    touched = contact_of(system, placed, outcome.x, client) if system.is_bounded else None
     if as_dask and ours:
-        outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
+        chunks = (-1, placed.partition.sizes)
+        outcome.x = da.from_array(outcome.x, chunks=chunks)
+        touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
     return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
-        compute=partial(_computed, client),
+        contact=touched,
     )  # fmt: skip
-
-
-def _computed(client: Client, *collections: Any) -> Any:
-    return client.gather(client.compute(collections))
 
 
 def _ticker(

@@ -74,14 +74,13 @@ def test_every_storage_clips_each_value_at_once(kind, seed, omega, direction, nr
     b, bounds = rng.uniform(-1.0, 1.0, (nrhs, n)), random_bounds(rng, n)
     x = np.clip(rng.uniform(-1.0, 1.0, (nrhs, n)), *bounds)
     dense = A.toarray() if sp.issparse(A) else A
-    expected = [
-        dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in zip(b, x, strict=True)
-    ]
+    pairs = list(zip(b, x, strict=True))
+    expected = [dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in pairs]
     rows = with_bounds(prepare_rows(A, 0), np.stack(bounds), 0)
     assert isinstance(rows.free, kind)
     r, new = np.empty_like(x), x.copy()
     rows.residual(x, b, r)
-    natural = [natural_residual(dense, *bx, bounds) for bx in zip(b, x, strict=True)]
+    natural = [natural_residual(dense, *bx, bounds) for bx in pairs]
     np.testing.assert_allclose(r, natural, rtol=1e-10, atol=1e-13)
     (change,) = rows.sweep(new, b, omega, direction)
     np.testing.assert_allclose(new, expected, rtol=1e-12, atol=1e-14)
@@ -203,6 +202,65 @@ def test_simulated_runs_find_the_solution(obstacle, age, deaths):
     )
     assert found.result.success
     np.testing.assert_allclose(found.result.x, x, atol=1e-7)
+
+
+# Free sweeps with a line search
+
+
+@settings(max_examples=15)
+@given(
+    seeds,
+    st.integers(2, 24),
+    st.integers(1, 5),
+    st.floats(0.2, 1.95),
+    st.sampled_from(["forward", "symmetric"]),
+)
+def test_a_line_search_makes_every_omega_safe(seed, n, blocks, omega, sweep):
+    rng = np.random.default_rng(seed)
+    A = random_spd(rng, n) + 0.5 * np.eye(n)
+    (b, bounds, _), (other, _, _) = (bounded_problem(rng, A) for _ in range(2))
+    both = np.stack([b, other], axis=1)
+    found = dasksor.simulate(
+        A, both, bounds=bounds, staleness=None, omega=omega, blocks=min(blocks, n), workers=3,
+        rtol=1e-5, maxiter=20_000, sweep=sweep, seed=seed,
+    )  # fmt: skip
+    result = found.result
+    assert result.success
+    assert result.accelerate in ("projection", None)
+    for j in (0, 1):
+        natural = natural_residual(A, both[:, j], result.x[:, j], bounds)
+        assert np.linalg.norm(natural) <= result.target[j] * 1.001
+    assert (bounds[0] <= result.x.T).all()
+    assert (bounds[1] >= result.x.T).all()
+
+
+def test_free_sweeps_that_diverge_alone_converge_with_a_line_search():
+    A, b = problems.poisson((24, 24)), np.full(576, -0.003)
+    options = {"bounds": (-0.01, np.inf), "workers": 4, "blocks": 4, "staleness": None}
+    alone = dasksor.simulate(A, b, omega=1.9, accelerate=None, maxiter=500, **options).result
+    assert not alone.success
+    found = dasksor.simulate(A, b, omega=1.9, rtol=1e-8, **options).result
+    assert found.success
+    assert found.accelerate == "projection"
+    assert "accelerated by projection" in str(found)
+    safe = dasksor.simulate(A, b, rtol=1e-8, deaths=2, seed=3, **options).result
+    assert (safe.success, safe.omega, safe.omega_origin) == (True, 1.8, "proven")
+    np.testing.assert_array_equal(safe.active, found.active)
+    exact = dasksor.solve(A, b, bounds=(-0.01, np.inf), rtol=1e-11, mode="sequential")
+    np.testing.assert_allclose(found.x, exact.x, atol=1e-7)
+
+
+def test_a_line_search_is_left_out_where_free_sweeps_are_proven():
+    A, b = problems.dense_spd(40, dominance=0.5), np.ones(40)
+    result = dasksor.simulate(A, b, bounds=(0.0, 0.01), staleness=None).result
+    assert (result.accelerate, result.omega_origin) == (None, "proven")
+
+
+def test_a_direction_without_an_end_is_told():
+    A = sp.csr_array(sp.block_diag([problems.poisson((5, 5)), np.array([[1.0, 3.0], [3.0, 1.0]])]))
+    b = np.r_[np.ones(25), 1.0, -1.0]
+    result = dasksor.simulate(A, b, bounds=(-50.0, 50.0), staleness=None, blocks=1).result
+    assert not result.success
 
 
 @pytest.mark.parametrize("options", list(MODES.values())[:3], ids=list(MODES)[:3])
@@ -328,6 +386,18 @@ def test_a_prepared_matrix_has_bounds_for_each_solve(obstacle):
         assert (result.active is None) == (given_bounds is None)
 
 
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_lazy_sweep_clips(obstacle, direction):
+    b, bounds, _ = obstacle
+    x = np.clip(np.cos(np.arange(204.0)), *bounds)
+    sign = 1 if direction == "forward" else -1
+    expected = dense_bounded_sweep(GRID.toarray(), b, x, 1.4, bounds, sign)
+    lower = da.from_array(bounds[0], chunks=30)
+    for some in (bounds, (lower, bounds[1])):
+        new = dasksor.sweep(GRID, b, x, 1.4, direction=direction, bounds=some)
+        np.testing.assert_allclose(new.compute(scheduler="threads"), expected, rtol=1e-12)
+
+
 # What is refused
 
 
@@ -382,7 +452,7 @@ def test_bad_bounds_that_only_workers_see(processes):
     ],
 )
 def test_what_knows_no_bounds_is_refused(options):
-    with pytest.raises(ValueError, match="knows (no bounds|bounds in this)"):
+    with pytest.raises(ValueError, match=r"knows (no bounds|bounds in this)"):
         dasksor.solve(GRID, np.ones(204), bounds=(0.0, 1.0), **options)
 
 

@@ -28,6 +28,8 @@ from dasksor.kernels import faces
 
 # Entries of the coarse factors for each entry of A: what a coarse solve may add to an iteration.
 BUDGET = 0.3
+# A coarse space that lacks fewer columns than so is not worth new factors.
+NEARLY_ALL = 0.995
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,23 @@ class Deflation:
         """``E^-1`` times the sum of the rows of ``sums``."""
         return self._factors.solve(sums.sum(axis=0))
 
-    def restricted(self, free: np.ndarray) -> Deflation | None:
+    def restricted(self, free: np.ndarray, before: Deflation | None = None) -> Deflation | None:
         """The columns that are zero wherever unknowns are not free; None where there are none.
 
-        The others stay, and are not used.
+        The others stay, and are not used. The factors of ``before``, made for other free unknowns,
+        go on to serve where they have nearly the same columns.
         """
-        kept = np.flatnonzero(self.basis.inside(free))
-        if kept.size == 0:
+        inside = self.basis.inside(free)
+        if not inside.any():
             return None
         images = []
         for rows, ptr, columns, values in self.images:
             own = np.empty_like(values)
             faces.listed(rows, ptr, values, free, own)
             images.append((rows, ptr, columns, own))
-        factors = KeptFactors(self.matrix, self.basis.null, kept)
+        factors = before and before._factors
+        if not isinstance(factors, KeptFactors) or not factors.serve(inside):
+            factors = KeptFactors(self.matrix, self.basis.null, np.flatnonzero(inside))
         return replace(self, images=images, _factors=factors)
 
 
@@ -81,6 +86,11 @@ class KeptFactors:
     def __init__(self, matrix: sp.csr_array, null: np.ndarray, kept: np.ndarray) -> None:
         self._kept = kept
         self._factors = Factors(sp.csr_array(matrix[kept][:, kept]), null[kept])
+
+    def serve(self, inside: np.ndarray) -> bool:
+        """Whether no other than these columns are used, and nearly all of them."""
+        enough = self._kept.size >= NEARLY_ALL * np.count_nonzero(inside)
+        return bool(enough and inside[self._kept].all())
 
     def solve(self, b: np.ndarray) -> np.ndarray:
         """For ``b`` of shape (n,)."""

@@ -112,7 +112,7 @@ class Faces:
         if far and not self._guessed and self._leap(until, deadline):
             return
         if changed or self._face is None:
-            self._face = self._splitting.restricted(self.held == 0)
+            self._face = self._splitting.restricted(self.held == 0, self._face)
         aim = max(target, self._accuracy(changed) * self.estimate)
         moved = self._search(self._direction(aim, until, deadline))
         if changed or self.estimate < GAIN * self._lowest:

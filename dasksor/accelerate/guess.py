@@ -25,7 +25,7 @@ from dasksor.bounded_rows import BoundedRows, with_bounds
 from dasksor.rows import Storage, canonical_csr, prepare_rows
 
 # Conjugate gradients for the stiffness; what no aggregates have.
-STEPS, STIFFEST = 4, 1e3
+STEPS, STIFFEST = 3, 1e3
 # What a guess is worth: digits of the coarse solution, and iterations for it.
 ACCURACY, ITERATIONS = 1e-3, 300
 
@@ -75,10 +75,9 @@ class Guess:
         if space is None or not isinstance(space.basis, Pieces):
             return None
         stiffness = self._stiffness(space)
-        matrix = canonical_csr(space.matrix)
-        if not 1.0 <= stiffness <= STIFFEST or not (matrix.diagonal() > 0.0).all():
+        if not 1.0 <= stiffness <= STIFFEST or not (space.matrix.diagonal() > 0.0).all():
             return None
-        matrix.data /= stiffness
+        matrix = canonical_csr(space.matrix / stiffness)
         splitting = prepare_splitting(matrix, self._splitting.omega, Team(1), 1)
         return _Coarse(space.basis, splitting, prepare_rows(matrix, 0), Guess(splitting))
 

@@ -82,14 +82,16 @@ class Splitting:
             arrays = (matrix.indptr, matrix.indices, matrix.data)
             vectors.residual(*arrays, part.first, part.last, b, x, r)
 
-    def restricted(self, free: np.ndarray) -> Splitting:
+    def restricted(self, free: np.ndarray, before: Splitting | None = None) -> Splitting:
         """The splitting of the rows and columns of the ``free`` unknowns, the others' the identity.
 
         Vectors stay as long, and zero where they are not free. `matrix` is still the whole one.
+        ``before`` is what was made for other free unknowns.
         """
         if free.all():
             return self
-        space = self.deflation and self.deflation.restricted(free)
+        earlier = before.deflation if before else None
+        space = self.deflation and self.deflation.restricted(free, earlier)
         images = iter(space.images if space else [NO_ENTRIES] * self.partition.nblocks)
         own = [[(block, next(images)) for block in part.blocks] for part in self.parts]
 

@@ -17,6 +17,7 @@ from collections import deque
 
 import numpy as np
 
+from dasksor.bounded_rows import BoundedRows
 from dasksor.coarse import BlockOfCoarse, aggregates
 from dasksor.engine.leader import LEADER
 from dasksor.engine.recall import Saved, kept
@@ -63,7 +64,10 @@ class CycleBlock:
         self.exchange = exchange
         self.version = 0
         self.outbox: list[Halo | Piece | CoarsePart | Moments] = []
-        self._rows, self._b, self._directions, self._rule = rows, b, directions, rule
+        # Corrections keep between the bounds, which are for x: products with A know none.
+        self._bounded = rows if isinstance(rows, BoundedRows) else None
+        self._rows = rows.free if isinstance(rows, BoundedRows) else rows
+        self._b, self._directions, self._rule = b, directions, rule
         self._own = slice(rows.own, rows.own + rows.size)
         self._x = np.array(x0, dtype=np.float64)
         self._r = np.zeros_like(self._x)
@@ -121,7 +125,10 @@ class CycleBlock:
         """Make one pass over the correction; freeze it after the last one."""
         assert self._cycle is not None
         direction = self._directions[self._passes]
-        self._rows.sweep(self._z, self._left, self._cycle.omega, direction)
+        if self._bounded is None:
+            self._rows.sweep(self._z, self._left, self._cycle.omega, direction)
+        else:
+            self._bounded.correct(self._z, self._x, self._left, self._cycle.omega, direction)
         self.version += 1
         if not self.ready:
             self._freeze(self._z.copy())
@@ -192,9 +199,14 @@ class CycleBlock:
         epoch = self._snapshot.epoch
         self._r = self._minus_product(self._b, y)
         self.measured[epoch] = Saved(y[:, self._own].copy(), self.version)
-        return Piece(self.index, epoch, self.version, 0.0, 0.0, norms(self._r), norms(self._b))
+        return Piece(self.index, epoch, self.version, 0.0, 0.0, self._norms(), norms(self._b))
+
+    def _norms(self) -> np.ndarray:
+        return norms(self._r if self._bounded is None else self._bounded.natural(self._x, self._r))
 
     def _moments(self, y: np.ndarray) -> Moments:
+        if self._bounded is not None:
+            return self._bounded_moments(self._bounded, y)
         assert self._coarse is not None
         r, rest = self._r, self._minus_product(self._left, y)
         z, az = y[:, self._own].copy(), r - rest
@@ -218,10 +230,23 @@ class CycleBlock:
             np.array([self._coarse.summed(rest), self._coarse.summed(r)]),
         )
 
+    def _bounded_moments(self, rows: BoundedRows, y: np.ndarray) -> Moments:
+        z, az = y[:, self._own].copy(), self._r - self._minus_product(self._r, y)
+        self._candidate = (z, az)
+        values, none = np.array([dots(z, self._r), dots(z, az)]), np.zeros((2, len(z), 0))
+        room, epoch = rows.room(self._x, z), self._snapshot.epoch
+        return Moments(self.index, LEADER, epoch, values, self._norms(), none, room)
+
     def _tested(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
         return q if self._rule.is_residual else p
 
     def _make(self, step: Step) -> None:
+        if self._bounded is not None:
+            z, az = self._candidate
+            self._x += step.length[:, None] * z
+            np.clip(self._x, self._bounded.lower, self._bounded.upper, out=self._x)
+            self._r -= step.length[:, None] * az
+            return
         assert self._coarse is not None
         (p, q), correction = self._candidate, self._coarse.correction(step.coarse)
         if self._rule.starts_coarse:

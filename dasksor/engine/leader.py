@@ -73,7 +73,8 @@ class Leader:
         if self._stretch is not None and stretch.number <= self._stretch.number:
             return None
         self._stretch, self._passes, self._unmeasured = stretch, stretch.done, 0
-        cut = Cut.AGGREGATES if stretch.targets is None else Cut.CORRECTION
+        first = Cut.ITERATE if self._rule.is_bounded else Cut.AGGREGATES
+        cut = first if stretch.targets is None else Cut.CORRECTION
         return self._say(cut, stretch.epoch)
 
     def receive(self, part: CoarsePart | Moments) -> Cycle | None:
@@ -92,7 +93,7 @@ class Leader:
         if isinstance(part, CoarsePart):
             self._space = CoarseSpace([Entries(p.rows, p.columns, p.values) for p in parts])
             return self._say(Cut.ITERATE, part.epoch + 1, members=self._space.members)
-        found = self._step(parts)
+        found = self._bounded_step(parts) if self._rule.is_bounded else self._step(parts)
         if isinstance(found, Status):
             self.failure = Failure(part.epoch, found)
             return None
@@ -139,6 +140,19 @@ class Leader:
         self._seen.append(residual)
         self._unmeasured += 1
         return Step(c, conjugate, length)
+
+    def _bounded_step(self, parts: list[Moments]) -> Step | Status:
+        """Straight along ``z`` to the least energy, or as far as the bounds allow."""
+        tr, taz = np.sum([m.values for m in parts], axis=0)
+        room = np.min([m.room for m in parts if m.room is not None], axis=0)
+        if not (np.isfinite(tr).all() and np.isfinite(taz).all()):
+            return Status.DIVERGED
+        if (taz < -CLEARLY * np.abs(tr)).any():
+            return Status.INDEFINITE
+        length = np.minimum(_ratio(tr, np.maximum(taz, 0.0)), room)
+        self._seen.append(joined(m.residual for m in parts))
+        self._unmeasured += 1
+        return Step(np.zeros((len(tr), 0)), np.zeros((0, len(tr))), length)
 
     def _is_time_to_measure(self) -> bool:
         """Whether the residual, falling as before, meets the tolerance after the present step."""

@@ -42,8 +42,11 @@ class Method:
     def cycle(self) -> tuple[int, ...]:
         """The passes between two steps: there and back.
 
-        Two passes in one direction take half as many cycles again.
+        Two passes in one direction take half as many cycles again. Between bounds it is a sweep:
+        what others change at the same time counts more than what a second pass adds.
         """
+        if self.rule is not None and self.rule.is_bounded:
+            return self.directions
         first = self.directions[0]
         return (first, -first)
 

@@ -20,11 +20,15 @@ class StepRule:
     is_residual : bool
         Whether ``t = q``, which minimises the norm of the residual for any ``A`` (GCR, Eisenstat,
         Elman and Schultz 1983); else ``t = p``, which minimises the energy norm of the error.
+    is_bounded : bool
+        Whether the step keeps between bounds, as the passes do: gradient projection. The least
+        energy along ``p``, but never beyond a bound (De Leone and Mangasarian 1988).
     """
 
     name: str
     kept: int
     is_residual: bool
+    is_bounded: bool = False
 
     @property
     def starts_coarse(self) -> bool:
@@ -39,3 +43,4 @@ class StepRule:
 ENERGY = StepRule("cg", 3, is_residual=False)
 # With ten kept the sweeps still grow with the grid; with three, cycles may stand still.
 RESIDUAL = StepRule("gcr", 20, is_residual=True)
+PROJECTION = StepRule("projection", 0, is_residual=False, is_bounded=True)
