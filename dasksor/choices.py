@@ -79,6 +79,8 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     definite = "chebyshev" if options.accelerate == "chebyshev" else "cg"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
         return None
+    if system.is_bounded:
+        return None
     if options.accelerate in KRYLOV:
         return options.accelerate
     if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
@@ -94,6 +96,18 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     if suitable:
         return definite
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
+
+
+def check_bounded(options: Options, system: LinearSystem) -> None:
+    """Refuse what knows no bounds where there are some."""
+    if not system.is_bounded:
+        return
+    if options.mode == "threads":
+        raise ValueError("mode='threads' knows no bounds: use another mode, or leave bounds out")
+    if options.accelerate not in (AUTO, None):
+        raise ValueError(
+            f"accelerate={options.accelerate!r} knows no bounds: leave it out, or leave bounds out"
+        )
 
 
 def check_nullspace(options: Options, system: LinearSystem, accelerate: str | None) -> None:
@@ -161,6 +175,8 @@ def choose_method(
     """
     directions, accelerate = options.directions, options.accelerate
     staleness = choose_staleness(options.staleness, facts, nthreads)
+    if system.is_bounded:
+        return Method(staleness, directions)
     suitable = could_be_positive_definite(facts)
     if accelerate == "cg" and not suitable:
         raise ValueError(UNSUITABLE.format(accelerate))

@@ -22,10 +22,12 @@ from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
 from dasksor.analysis import RowFacts, row_facts, suits_gradients
+from dasksor.bounded_rows import with_bounds
 from dasksor.choices import (
     HERE,
     acceleration_here,
     available_cores,
+    check_bounded,
     check_nullspace,
     choose_mode,
     choose_omega,
@@ -40,7 +42,7 @@ from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, check
 from dasksor.ordering import Driver, better_order, in_order, permuted
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
-from dasksor.rows import Rows, prepare_rows
+from dasksor.rows import Rows, Storage, prepare_rows
 from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix
 
@@ -77,13 +79,15 @@ class Prepared:
         timeout: float | None = None,
         callback: Callable[[Measurement], object] | None = None,
         raise_on_failure: bool = False,
+        bounds: Any = None,
     ) -> Result:
         """Solve ``A x = b``; everything as for `dasksor.solve`.
 
         A start ``x0`` near the solution, that of the time step before say, saves iterations.
         """
         began = time.perf_counter()
-        system = LinearSystem.with_matrix(self.matrix, b, x0)
+        system = LinearSystem.with_matrix(self.matrix, b, x0, bounds)
+        check_bounded(self._options, system)
         limits = checked_limits(system.n, rtol, atol, maxiter, timeout)
         request = replace(self._options, limits=limits, callback=callback)
         result = self.result(system, request, began)
@@ -93,6 +97,8 @@ class Prepared:
 
     def result(self, system: LinearSystem, request: Options, began: float) -> Result:
         """The result of a solve with this matrix."""
+        if system.is_bounded and self.accelerate is not None:
+            return self._unaccelerated.result(system, request, began)
         rhs, start = system.vectors()
         course, run = self._method(system, request)
         reason = self.reason
@@ -121,7 +127,11 @@ class Prepared:
         )  # fmt: skip
 
     @cached_property
-    def _rows(self) -> Rows:
+    def _unaccelerated(self) -> Prepared:
+        return replace(self, mode="sequential", reason="bounds", accelerate=None)
+
+    @cached_property
+    def _rows(self) -> Storage:
         return prepare_rows(self.matrix, 0)
 
     @cached_property
@@ -206,7 +216,10 @@ class Prepared:
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         method = Method(0, request.directions)
         omega = choose_omega(request, system, [self._facts], method)
-        driver = partial(sequential.run, self._rows, directions=request.directions)
+        rows: Rows = self._rows
+        if system.is_bounded:
+            rows = with_bounds(self._rows, system.bounds_of(0, system.n), 0)
+        driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
 
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
