@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import dask
 import numpy as np
 
 from dasksor.complementarity.problem import Problem, like
@@ -43,11 +42,6 @@ class LcpResult(Result):
     def z(self) -> Any:
         """The solution; another name of ``x``."""
         return self.x
-
-    def residual(self, M: Any, q: Any) -> float:
-        """Measure ``norm(min(z, M z + q))`` anew: an audit of this result."""
-        (z,) = dask.compute(self.x)
-        return _norm(np.minimum(z, Problem.of(M, q, None, "z0").image(z)))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but ``z`` and ``w``, in plain types that json can write."""
@@ -123,7 +117,7 @@ def lcp(
     parallel successive overrelaxation for the symmetric linear complementarity problem*,
     Mathematical Programming 42, 1988.
     """
-    problem = Problem.of(M, q, z0, "z0")
+    problem = Problem.of(M, q, z0, "z0", options.get("client"))
     request = Options.checked(problem.n, rtol=rtol, atol=atol, **options)
     hopeless, idle = _decided_rows(problem)
     if hopeless is not None:
@@ -134,12 +128,10 @@ def lcp(
         upper = np.where(idle, 0.0, np.inf) if idle.any() else np.inf
         # The solve measures min(d z, w), d the diagonal, for which min(z, w) may be larger.
         scale = min(1.0, float(np.where(idle, 1.0, problem.diagonal).min()))
-        b = problem.system.rhs[0]
-        limits = {"rtol": rtol * scale, "atol": atol * scale}
-        run = solve(matrix, b, z0, bounds=(0.0, upper), **limits, **options)
-    result = _audited(
-        problem, replace(run, rtol=request.limits.rtol, atol=request.limits.atol), scale
-    )
+        limits: Any = {"rtol": rtol * scale, "atol": atol * scale}
+        run = solve(matrix, problem.system.rhs[0], z0, bounds=(0.0, upper), **limits, **options)
+    run = replace(run, rtol=request.limits.rtol, atol=request.limits.atol)
+    result = _audited(problem, run, scale)
     if raise_on_failure and not result.success:
         raise NotConverged(result)
     return result
@@ -156,9 +148,10 @@ def _decided_rows(problem: Problem) -> tuple[int | None, np.ndarray]:
     idle = np.zeros(problem.n, dtype=bool)
     if not problem.system.is_local:
         return None, idle
+    matrix: Any = problem.system.matrix
     diagonal, q = problem.diagonal, problem.q
     rows = np.flatnonzero(diagonal <= 0.0)
-    entries = problem.system.matrix[rows]
+    entries = matrix[rows]
     positive = np.asarray((entries > 0.0).sum(axis=1)).ravel()
     negative = np.asarray((entries < 0.0).sum(axis=1)).ravel() - (diagonal[rows] < 0.0)
     hopeless = rows[(positive == 0) & (q[rows] < 0.0)]
@@ -174,8 +167,8 @@ def _decided_rows(problem: Problem) -> tuple[int | None, np.ndarray]:
 
 
 def _audited(problem: Problem, run: Result, scale: float) -> LcpResult:
-    """The ``run``, and what ``z`` and ``w`` anew say of it; its tolerance was ``scale`` times ours."""
-    (z,) = dask.compute(run.x)
+    """The ``run`` and what ``z`` and ``w`` say of it; its tolerance was ``scale`` times ours."""
+    (z,) = problem.computed(run.x)
     w = problem.image(z)
     target = run.target / scale
     natural, complementarity = _norm(np.minimum(z, w)), float(z @ w)

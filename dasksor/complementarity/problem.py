@@ -6,12 +6,14 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
 import scipy.sparse as sp
+from distributed import Client
 
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
@@ -31,12 +33,17 @@ class Problem:
     ----------
     system : LinearSystem
         ``M x = -q``. A matrix in this process may still have any diagonal.
+    client : distributed.Client or None
+        Whose cluster computes what Dask collections hold; by default what Dask picks.
     """
 
     system: LinearSystem
+    client: Client | None
 
     @classmethod
-    def of(cls, matrix: Any, q: Any, start: Any, name: str) -> Problem:
+    def of(
+        cls, matrix: Any, q: Any, start: Any = None, name: str = "x0", client: Client | None = None
+    ) -> Problem:
         """Check shapes and types; ``name`` is what the start is called."""
         here = _canonical(matrix)
         checked = as_matrix(matrix) if here is None else here
@@ -50,18 +57,18 @@ class Problem:
         begin = None if start is None else as_vectors(start, n, name)
         if begin is not None and begin.shape != rhs.shape:
             raise ValueError(f"{name} has shape {np.shape(start)}: it must be one vector as q is")
-        return cls(LinearSystem(checked, rhs, begin, vector=True))
+        return cls(LinearSystem(checked, rhs, begin, vector=True), client)
 
     @property
     def n(self) -> int:
         return self.system.n
 
-    @property
+    @cached_property
     def q(self) -> np.ndarray:
         """All of ``q``, in this process."""
-        return -dask.compute(self.system.rhs)[0][0]
+        return -self.computed(self.system.rhs)[0][0]
 
-    @property
+    @cached_property
     def diagonal(self) -> np.ndarray:
         return self._by_rows(lambda rows, first: np.asarray(rows.diagonal(first)))
 
@@ -69,16 +76,22 @@ class Problem:
         """``M x + q``, by the matrix's own product instead of the kernels of sweeps."""
         return self._by_rows(lambda rows, _: rows @ x) + self.q
 
+    def computed(self, *collections: Any) -> Any:
+        """The values of Dask collections; anything else is returned as it is."""
+        with self.client.as_current() if self.client else contextlib.nullcontext():
+            return dask.compute(*collections)
+
     def _by_rows(self, work: Callable[[Any, int], np.ndarray]) -> np.ndarray:
         if self.system.is_local:
-            return work(self.system.matrix, 0)
+            return work(self.system.matrix, 0).astype(np.float64, copy=False)
         ranges = self.system.partition(min(16, self.n)).ranges
         parts = [dask.delayed(work)(self.system.rows(*own), own[0]) for own in ranges]
-        return np.concatenate(dask.compute(*parts))
+        return np.concatenate(self.computed(*parts))
 
     def without(self, rows: np.ndarray) -> Any:
         """The matrix, in this process, with those of the unit matrix for ``rows`` and columns."""
-        matrix, kept = self.system.matrix, (~rows).astype(self.system.matrix.dtype)
+        matrix: Any = self.system.matrix
+        kept = (~rows).astype(matrix.dtype)
         if isinstance(matrix, np.ndarray):
             return kept[:, None] * matrix * kept + np.diag(1 - kept)
         left = sp.csr_array(sp.diags_array(kept) @ matrix @ sp.diags_array(kept))
@@ -86,7 +99,7 @@ class Problem:
         return left + sp.diags_array(1 - kept)
 
     def decided(
-        self, request: Options, status: Status, why: str, bounds: tuple[np.ndarray, np.ndarray]
+        self, request: Options, status: Status, why: str, bounds: tuple[Any, Any]
     ) -> Result:
         """The result where single rows say how it ends: the start, moved between the bounds."""
         began = time.perf_counter()

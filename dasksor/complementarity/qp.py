@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import dask
 import numpy as np
 
 from dasksor.analysis import is_symmetric
 from dasksor.bounds import as_bounds
 from dasksor.complementarity.problem import Problem, like
+from dasksor.contact import active_set
 from dasksor.errors import NotConverged
 from dasksor.options import Options
 from dasksor.result import Result
@@ -95,13 +95,13 @@ def qp(
     C. W. Cryer, *The solution of a quadratic programming problem using systematic overrelaxation*,
     SIAM J. Control 9, 1971. The letters: S. Caron and others, *qpsolvers*.
     """
-    problem = Problem.of(P, q, x0, "x0")
+    problem = Problem.of(P, q, x0, "x0", options.get("client"))
     request = Options.checked(problem.n, **options)
     bounds = as_bounds((-np.inf if lb is None else lb, np.inf if ub is None else ub), problem.n)
     linear = _linear_axes(problem)
     matrix, box = problem.system.matrix, bounds
     if linear.any():
-        matrix, bounds, q = problem.without(linear), dask.compute(*bounds), problem.q
+        matrix, bounds, q = problem.without(linear), problem.computed(*bounds), problem.q
         # Along such an axis the objective is a line, lowest at one of the bounds.
         level = np.clip(0.0, *bounds)
         lowest = np.where(q > 0.0, bounds[0], np.where(q < 0.0, bounds[1], level))
@@ -120,13 +120,13 @@ def qp(
 
 
 def _described(problem: Problem, run: Result, bounds: Any) -> QpResult:
-    x, lower, upper = dask.compute(run.x, *bounds)
+    x, lower, upper = problem.computed(run.x, *bounds)
     gradient, low, high = problem.image(x), x <= lower, x >= upper
     push = np.where(low, np.maximum(gradient, 0.0), 0.0)
     pull = np.where(high, np.minimum(gradient, 0.0), 0.0)
     known = {field.name: getattr(run, field.name) for field in fields(run)} | {
         # Of the problem as it was given, also where the solve knew an unknown already.
-        "active": like(np.where(low, -1, high).astype(np.int8), run.x),
+        "active": like(active_set(x, np.stack([lower, upper])), run.x),
         "multipliers": like(np.where(low | high, gradient, 0.0), run.x),
     }
     objective = 0.5 * float(x @ (gradient + problem.q))
@@ -143,7 +143,8 @@ def _linear_axes(problem: Problem) -> np.ndarray:
     """
     if not problem.system.is_local:
         return np.zeros(problem.n, dtype=bool)
-    matrix, diagonal = problem.system.matrix, problem.diagonal
+    matrix: Any = problem.system.matrix
+    diagonal = problem.diagonal
     if not is_symmetric(matrix):
         raise ValueError("P must be symmetric: give (P + P.T) / 2, which has the same objective")
     sizes = np.asarray(abs(matrix).sum(axis=1)).ravel()
