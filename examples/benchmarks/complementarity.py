@@ -1,11 +1,12 @@
 """Linear complementarity problems: known solutions in every mode, and what asynchrony is worth.
 
-    python examples/benchmarks/complementarity.py [sizes] [simulated] [real]
+    python examples/benchmarks/complementarity.py [sizes] [simulated] [real] [--files lcp_*.dat]
 
 ``sizes``: random problems with known solutions, symmetric positive definite and (not symmetric)
 strictly diagonally dominant, of up to 100,000 unknowns, in every mode, audited. ``simulated``:
 efficiency of exact and of free sweeps on 2 to 64 workers in virtual time. ``real``: the same on
-two worker processes beside one. Without words all three.
+two worker processes beside one. Without words all three. ``--files``: problems as Siconos keeps
+them, n, a dense matrix after four numbers on its storage, and q.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import platform
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,7 +32,7 @@ MODES = {
     "sync": {"mode": "sync", "blocks": 4},
     "async, exact": {"mode": "async", "staleness": 0, "blocks": 4},
     "async, staleness 2": {"mode": "async", "staleness": 2, "blocks": 4},
-    "async, free": {"mode": "async", "staleness": None, "blocks": 4},
+    "async, free": {"mode": "async", "staleness": None, "accelerate": None, "blocks": 4},
 }
 
 
@@ -42,12 +44,11 @@ def scattered(rng, n, per_row):
     return sp.csr_array((values, (rows, columns)), shape=(n, n))
 
 
-def dominant(rng, n, per_row=8, dominance=0.9, symmetric=False):
-    """Strictly diagonally dominant: ``sum_{j != i} |m_ij| <= dominance * m_ii``."""
-    off = scattered(rng, n, per_row)
-    off = (off + off.T) / 2.0 if symmetric else off
+def dominant(rng, n):
+    """Strictly diagonally dominant, not symmetric: ``sum_{j != i} |m_ij| <= 0.9 m_ii``."""
+    off = scattered(rng, n, 8)
     sums = abs(off).sum(axis=1)
-    return sp.csr_array(off + sp.diags_array(np.where(sums > 0.0, sums / dominance, 1.0)))
+    return sp.csr_array(off + sp.diags_array(np.where(sums > 0.0, sums / 0.9, 1.0)))
 
 
 def definite(rng, n):
@@ -122,8 +123,8 @@ def simulated(latency, jitter):
                     blocks = workers if staleness != 0 else 2 * workers
                     run = dasksor.simulate(
                         M, -q, bounds=(0.0, np.inf), workers=workers, blocks=blocks, omega=1.0,
-                        staleness=staleness, latency=latency, jitter=jitter, speed=speed,
-                        rtol=RTOL, seed=1,
+                        staleness=staleness, accelerate=None, latency=latency, jitter=jitter,
+                        speed=speed, rtol=RTOL, seed=1,
                     )  # fmt: skip
                     assert run.result.success
                     alone = alone or run.time
@@ -141,8 +142,7 @@ def real(repeats):
     kinds = {
         "sync": {"mode": "sync"},
         "async, exact": {"mode": "async", "staleness": 0},
-        "async, staleness 1": {"mode": "async", "staleness": 1},
-        "async, free": {"mode": "async", "staleness": None},
+        "async, free": {"mode": "async", "staleness": None, "accelerate": None},
     }
     how = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with (
@@ -151,7 +151,7 @@ def real(repeats):
         Client(one, set_as_default=False) as alone,
         Client(two, set_as_default=False) as both,
     ):
-        for name, M, q in cases(250_000):
+        for name, M, q in cases(360_000):
             times = {kind: [] for kind in kinds}
             for _ in range(repeats + 1):
                 for kind, options in kinds.items():
@@ -178,15 +178,49 @@ def real(repeats):
                 )
 
 
+def files(paths):
+    print(f"\n{'file':20}{'n':>4}  {'matrix':46}status")
+    for path in paths:
+        text = " ".join(line.split("#")[0] for line in path.read_text().splitlines())
+        numbers = np.array(text.split(), dtype=float)
+        n = int(numbers[0])
+        M, q = numbers[6 : 6 + n * n].reshape(n, n), numbers[6 + n * n :]
+        found = dasksor.lcp(M, q, rtol=RTOL)
+        residual = np.linalg.norm(np.minimum(found.z, M @ found.z + q)) / np.linalg.norm(q)
+        print(
+            f"{path.name:20}{n:>4}  {described(M):46}{found.status.name.lower()}, "
+            f"{found.sweeps} sweeps, |min(z, w)| / |q| {residual:.1e}, z'w "
+            f"{found.complementarity:.1e}" + ("" if found.success else f": {found.reason}")
+        )
+
+
+def described(M):
+    """What the theory asks for."""
+    least = np.linalg.eigvalsh((M + M.T) / 2.0)[0]
+    parts = ["symmetric" if (M == M.T).all() else "not symmetric"]
+    parts += ["positive definite"] if least > 1e-12 * np.abs(M).max() else []
+    if not (M.diagonal() > 0.0).all():
+        return ", ".join([*parts, "diagonal not positive"])
+    jacobi = np.abs(M) / M.diagonal()[:, None] - np.eye(len(M))
+    radius = np.abs(np.linalg.eigvals(jacobi)).max()
+    return ", ".join([*parts, f"rho(|J|) {radius:.2f}"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=["sizes", "simulated", "real", []])
+    known_parts = ("sizes", "simulated", "real")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(known_parts)}; all by default")
+    parser.add_argument("--files", nargs="*", type=Path, default=[])
     parser.add_argument("--latency", type=float, default=0.002)
     parser.add_argument("--jitter", type=float, default=0.2)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    parts = given.parts or ["sizes", "simulated", "real"]
+    if not set(given.parts) <= set(known_parts):
+        parser.error(f"parts are {', '.join(known_parts)}, got {' '.join(given.parts)}")
+    parts = given.parts or (() if given.files else known_parts)
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    if given.files:
+        files(given.files)
     if "sizes" in parts:
         with (
             LocalCluster(
