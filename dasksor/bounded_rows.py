@@ -69,8 +69,8 @@ def _bytes(rows: BoundedRows) -> int:
     return sizeof(rows.free) + rows.lower.nbytes + rows.upper.nbytes
 
 
-def with_bounds(rows: Storage, bounds: tuple[np.ndarray, np.ndarray], start: int) -> BoundedRows:
-    """The rows, the first of which is ``start``, with bounds of their own unknowns.
+def with_bounds(rows: Storage, bounds: np.ndarray, start: int) -> BoundedRows:
+    """The rows, the first of which is ``start``, with ``bounds`` of shape (2, size).
 
     Raises
     ------

@@ -218,7 +218,7 @@ class Prepared:
         omega = choose_omega(request, system, [self._facts], method)
         rows: Rows = self._rows
         if system.is_bounded:
-            rows = with_bounds(self._rows, system.bounds_of(0, system.n), 0)
+            rows = with_bounds(self._rows, system.bounds_here(0, system.n), 0)
         driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
 

@@ -224,8 +224,9 @@ def _check_weather(
 
 def _rows(system: LinearSystem, start: int, stop: int) -> Rows:
     rows = prepare_rows(system.rows(start, stop), start)
-    bounds = system.bounds_of(start, stop)
-    return rows if bounds is None else with_bounds(rows, bounds, start)
+    if not system.is_bounded:
+        return rows
+    return with_bounds(rows, system.bounds_here(start, stop), start)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,14 @@ class LinearSystem:
         return self.lower is not None
 
     @property
+    def is_constrained(self) -> bool:
+        """Whether some bound is finite, or not known yet."""
+        bounds = (self.lower, self.upper)
+        if any(isinstance(bound, da.Array) for bound in bounds):
+            return True
+        return any(bound is not None and bool(np.isfinite(bound).any()) for bound in bounds)
+
+    @property
     def entries(self) -> int | None:
         """Stored entries of ``A``, where that is known without building it."""
         if isinstance(self.matrix, RowFactory):
@@ -180,6 +188,11 @@ class LinearSystem:
         if isinstance(part, np.ndarray) and isinstance(bounds, np.ndarray):
             return projected(part, bounds)
         return delayed(projected)(part, bounds)
+
+    def bounds_here(self, start: int, stop: int) -> np.ndarray:
+        """`bounds_of` those unknowns, in this process."""
+        (bounds,) = dask.compute(self.bounds_of(start, stop), scheduler="threads")
+        return bounds
 
     def bounds_of(self, start: int, stop: int) -> Any:
         """Bounds of the unknowns ``start, ..., stop - 1``, or None.

@@ -7,6 +7,7 @@ each of the two, so that those without bounds cost nothing.
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 
 @numba.njit(nogil=True, cache=True)
@@ -32,3 +33,31 @@ def natural(r, x, own, diagonal, lower, upper):
             r[i] = least
         elif r[i] > most:
             r[i] = most
+
+
+@numba.njit(nogil=True, cache=True)
+def leaves_face(z, r, down, up):
+    """Whether ``x + z`` has other unknowns pressed against their bounds than ``x``.
+
+    The bounds are ``down <= 0`` and ``up >= 0`` away; a residual ``r`` presses by its sign.
+    """
+    for i in range(z.size):
+        pressed = (down[i] == 0.0 and r[i] <= 0.0) or (up[i] == 0.0 and r[i] >= 0.0)
+        if pressed:
+            if z[i] != 0.0:
+                return True
+        elif z[i] <= down[i] or z[i] >= up[i]:
+            return True
+    return False
+
+
+@numba.njit(nogil=True, cache=True)
+def reach(p, down, up):
+    """The longest step along ``p`` that stays between bounds ``down`` and ``up`` away."""
+    longest = np.inf
+    for i in range(p.size):
+        if p[i] < 0.0:
+            longest = min(longest, down[i] / p[i])
+        elif p[i] > 0.0:
+            longest = min(longest, up[i] / p[i])
+    return longest
