@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +31,18 @@ from dasksor.terminal import (
     one_line_errors,
     profiled,
 )
+
+
+class _Bound(click.ParamType):
+    """One number for all unknowns, or a file with one for each."""
+
+    name = "number|file"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | Path:
+        try:
+            return float(value)
+        except ValueError:
+            return Path(value)
 
 
 @click.group()
@@ -88,6 +101,8 @@ def demo() -> None:
     help="cg, for symmetric positive definite A, not in mode sync; chebyshev, for the same, "
     "bicgstab and gmres, for any A, in this process; gcr, for mode async; none: plain sweeps.",
 )
+@click.option("--lb", type=_Bound(), help="Lower bounds of x: a number, or a file with a vector.")
+@click.option("--ub", type=_Bound(), help="Upper bounds; either may be left out.")
 @click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")
 @click.option("--checkpoint", type=FILE, help="Mode async: a folder to write the run to.")
@@ -106,6 +121,8 @@ def solve(
     context: click.Context,
     matrix: Path | None,
     rhs: Path | None,
+    lb: float | Path | None,
+    ub: float | Path | None,
     workers: int | None,
     folder: Path | None,
     dashboard: bool,
@@ -115,6 +132,8 @@ def solve(
     **options: Any,
 ) -> None:
     """Solve A x = b for the A in the file MATRIX and print how it went.
+
+    With --lb or --ub x is held between bounds, and the natural residual is measured.
 
     MATRIX is Matrix Market (.mtx, .mtx.gz), .npz, .npy, or text "n n nnz", lines "i j value",
     "0 0 0". Without -b the right-hand side is A (1, 2, ..., n), so that the error is known.
@@ -144,6 +163,8 @@ def solve(
         check_output(profile)
         A = dasksor.read(matrix)
         b = seed_rhs(A)[0] if rhs is None else dasksor.read_vector(rhs)
+        if lb is not None or ub is not None:
+            options["bounds"] = (_bound(lb, -math.inf), _bound(ub, math.inf))
         target = max(options["rtol"] * float(np.linalg.norm(b)), options["atol"])
         with (
             cluster(workers, has_page=dashboard) as client,
@@ -156,7 +177,9 @@ def solve(
             from dasksor.charts.solve import add_phases
 
             add_phases(result.to_dict(), profile)
-    _end(result, output, as_json, given=None if rhs is None else str(rhs))
+    # Between bounds the solution is another than (1, 2, ..., n).
+    made = None if result.active is None else "A (1, 2, ..., n)"
+    _end(result, output, as_json, given=made if rhs is None else str(rhs))
 
 
 @main.command()
@@ -181,6 +204,12 @@ main.add_command(study)
 
 
 # Helpers
+
+
+def _bound(given: float | Path | None, missing: float) -> Any:
+    if given is None:
+        return missing
+    return dasksor.read_vector(given) if isinstance(given, Path) else given
 
 
 def _check_alone(context: click.Context) -> None:

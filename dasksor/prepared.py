@@ -32,6 +32,7 @@ from dasksor.choices import (
     choose_mode,
     choose_omega,
 )
+from dasksor.contact import contact
 from dasksor.engine import sequential
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
@@ -116,14 +117,17 @@ class Prepared:
             return plain.result(
                 replace(system, start=outcome.x), replace(request, limits=limits), began
             )
+        touched = contact(system, outcome.x) if system.is_bounded else None
         if isinstance(system.rhs, da.Array):
-            outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
+            chunks = system.rhs.chunks
+            outcome.x = da.from_array(outcome.x, chunks=chunks)
+            touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
         team = self._team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=reason, staleness=0, accelerate=self.accelerate,
             blocks=self._nblocks if team else 1, workers=team.size if team else 1,
-            mailbox=None, losses=0, moves=0,
+            mailbox=None, losses=0, moves=0, contact=touched,
         )  # fmt: skip
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import dask
 import dask.array as da
 import numpy as np
 
-from dasksor.contact import contact
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.kernels.bounded import natural
@@ -249,12 +248,12 @@ def result_of(
     began: float,
     setup: float,
     *,
-    compute: Callable[..., Any] = dask.compute,
+    contact: tuple[Any, Any] | None = None,
     **how: Any,
 ) -> Result:
-    """What a run has come to; ``compute`` computes Dask collections where the run was."""
+    """What a run has come to; ``contact``: active set and multipliers, of the shape of ``x``."""
     assert course.status is not None
-    active, multipliers = contact(system, outcome.x, compute) if system.is_bounded else (None, None)
+    active, multipliers = contact or (None, None)
     norms = course.best_norms
     total: Timings = outcome.timings
     total.setup = setup

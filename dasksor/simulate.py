@@ -13,6 +13,7 @@ import numpy as np
 from dasksor.analysis import row_facts
 from dasksor.bounded_rows import with_bounds
 from dasksor.choices import check_bounded, choose_method, choose_omega
+from dasksor.contact import contact
 from dasksor.engine.balance import Balance
 from dasksor.engine.block import Block
 from dasksor.engine.course import Course
@@ -195,11 +196,12 @@ def simulate(
     x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
     total, sweeps = Timings.sum(run.spent), method.sweeps(run.versions)
     outcome = Outcome(x, total, run.spent, run.messages, run.bytes_sent, sweeps)
+    touched = contact(system, x) if system.is_bounded else None
     result = result_of(
         system, options, course, outcome, began, setup,
         mode="async", reason="simulated", staleness=method.staleness,
         accelerate=method.acceleration, blocks=nblocks, workers=run.workers, mailbox="virtual",
-        losses=run.losses, moves=run.moves,
+        losses=run.losses, moves=run.moves, contact=touched,
     )  # fmt: skip
     clock = run.clock
     return Simulation(result, clock.now, run.trace, clock.lost, run.deaths, run.watches - 1)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import dask.array as da
+import numpy as np
 from distributed import Client
 
 from dasksor.choices import (
@@ -23,9 +24,11 @@ from dasksor.choices import (
     choose_omega,
 )
 from dasksor.clusters import cluster_for, current_client
+from dasksor.contact import contact
 from dasksor.dashboard.live import listener
 from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
+from dasksor.engine.contact import contact_there
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Thread
@@ -262,18 +265,24 @@ def solve_there(
         outcome = run.run(as_dask=as_dask and not ours)
         mailbox = ", ".join(run.mailboxes) or None
         placed, losses, moves = run.placement, run.losses, run.moves
+    touched = contact_of(system, placed, outcome.x, client) if system.is_bounded else None
     if as_dask and ours:
-        outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
+        chunks = (-1, placed.partition.sizes)
+        outcome.x = da.from_array(outcome.x, chunks=chunks)
+        touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
     return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
-        compute=partial(_computed, client),
+        contact=touched,
     )  # fmt: skip
 
 
-def _computed(client: Client, *collections: Any) -> Any:
-    return client.gather(client.compute(collections))
+def contact_of(system: LinearSystem, placed: placement.Placement, x: Any, client: Client) -> Any:
+    """The active set and the multipliers of a solution, computed where it is."""
+    if system.is_local and isinstance(x, np.ndarray):
+        return contact(system, x)
+    return contact_there(placed, x, client)
 
 
 def _ticker(

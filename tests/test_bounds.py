@@ -74,14 +74,13 @@ def test_every_storage_clips_each_value_at_once(kind, seed, omega, direction, nr
     b, bounds = rng.uniform(-1.0, 1.0, (nrhs, n)), random_bounds(rng, n)
     x = np.clip(rng.uniform(-1.0, 1.0, (nrhs, n)), *bounds)
     dense = A.toarray() if sp.issparse(A) else A
-    expected = [
-        dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in zip(b, x, strict=True)
-    ]
+    pairs = list(zip(b, x, strict=True))
+    expected = [dense_bounded_sweep(dense, *bx, omega, bounds, direction) for bx in pairs]
     rows = with_bounds(prepare_rows(A, 0), np.stack(bounds), 0)
     assert isinstance(rows.free, kind)
     r, new = np.empty_like(x), x.copy()
     rows.residual(x, b, r)
-    natural = [natural_residual(dense, *bx, bounds) for bx in zip(b, x, strict=True)]
+    natural = [natural_residual(dense, *bx, bounds) for bx in pairs]
     np.testing.assert_allclose(r, natural, rtol=1e-10, atol=1e-13)
     (change,) = rows.sweep(new, b, omega, direction)
     np.testing.assert_allclose(new, expected, rtol=1e-12, atol=1e-14)
@@ -326,6 +325,18 @@ def test_a_prepared_matrix_has_bounds_for_each_solve(obstacle):
         result = ready.solve(b, bounds=given_bounds, rtol=1e-10)
         np.testing.assert_allclose(result.x, expected, atol=1e-7)
         assert (result.active is None) == (given_bounds is None)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_lazy_sweep_clips(obstacle, direction):
+    b, bounds, _ = obstacle
+    x = np.clip(np.cos(np.arange(204.0)), *bounds)
+    sign = 1 if direction == "forward" else -1
+    expected = dense_bounded_sweep(GRID.toarray(), b, x, 1.4, bounds, sign)
+    lower = da.from_array(bounds[0], chunks=30)
+    for some in (bounds, (lower, bounds[1])):
+        new = dasksor.sweep(GRID, b, x, 1.4, direction=direction, bounds=some)
+        np.testing.assert_allclose(new.compute(scheduler="threads"), expected, rtol=1e-12)
 
 
 # What is refused

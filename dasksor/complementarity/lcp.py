@@ -122,7 +122,8 @@ def lcp(
     hopeless, idle = _decided_rows(problem)
     if hopeless is not None:
         why = f"w_{hopeless} < 0 for every z >= 0, by row {hopeless} of M"
-        run, scale = problem.decided(request, Status.INFEASIBLE, why, (0.0, np.inf)), 1.0
+        bounds = np.stack([np.zeros(problem.n), np.full(problem.n, np.inf)])
+        run, scale = problem.decided(request, Status.INFEASIBLE, why, bounds), 1.0
     else:
         matrix = problem.without(idle) if idle.any() else problem.system.matrix
         upper = np.where(idle, 0.0, np.inf) if idle.any() else np.inf
@@ -179,9 +180,8 @@ def _audited(problem: Problem, run: Result, scale: float) -> LcpResult:
         "status": run.status if holds or not run.success else Status.STAGNATED,
         "residual_norm": natural,
         "target": target,
+        "multipliers": like(np.where(z > 0.0, 0.0, w), run.x),
     }
-    if run.multipliers is not None:
-        known["multipliers"] = like(np.where(z > 0.0, 0.0, w), run.x)
     return LcpResult(
         **known, w=like(w, run.x), complementarity=complementarity, violation=violation
     )

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from distributed import Client
 
+from dasksor.contact import touching
 from dasksor.engine.course import Course
 from dasksor.engine.outcome import Outcome, Timings
 from dasksor.omega import Given
@@ -98,21 +99,20 @@ class Problem:
         left.eliminate_zeros()
         return left + sp.diags_array(1 - kept)
 
-    def decided(
-        self, request: Options, status: Status, why: str, bounds: tuple[Any, Any]
-    ) -> Result:
+    def decided(self, request: Options, status: Status, why: str, bounds: np.ndarray) -> Result:
         """The result where single rows say how it ends: the start, moved between the bounds."""
         began = time.perf_counter()
         rhs, start = self.system.vectors()
         x = np.clip(start, *bounds)
         course = Course(request.limits, Given(1.0))
-        residual = x - np.clip(x - self.image(x[0]), *bounds)
+        image = self.image(x[0])[None]
+        residual = x - np.clip(x - image, *bounds)
         course.measured(0, norms(residual), 0.0, rhs_norms=norms(rhs))
         course.status = status
         return result_of(
             self.system, request, course, Outcome(x, Timings(), [Timings()]), began, 0.0,
             mode="sequential", reason=why, staleness=0, accelerate=None, blocks=1, workers=1,
-            mailbox=None, losses=0, moves=0,
+            mailbox=None, losses=0, moves=0, contact=touching(x, bounds, -image),
         )  # fmt: skip
 
 

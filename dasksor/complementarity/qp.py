@@ -10,7 +10,7 @@ import numpy as np
 from dasksor.analysis import is_symmetric
 from dasksor.bounds import as_bounds
 from dasksor.complementarity.problem import Problem, like
-from dasksor.contact import active_set
+from dasksor.contact import touching
 from dasksor.errors import NotConverged
 from dasksor.options import Options
 from dasksor.result import Result
@@ -110,7 +110,7 @@ def qp(
     if linear.any():
         i = int(np.argmax(linear))
         why = f"it is linear in x_{i}, which has no bound on the side where it falls"
-        run = problem.decided(request, Status.UNBOUNDED, why, bounds)
+        run = problem.decided(request, Status.UNBOUNDED, why, np.stack(bounds))
     else:
         run = solve(matrix, problem.system.rhs[0], x0, bounds=box, **options)
     result = _described(problem, run, bounds)
@@ -121,13 +121,14 @@ def qp(
 
 def _described(problem: Problem, run: Result, bounds: Any) -> QpResult:
     x, lower, upper = problem.computed(run.x, *bounds)
-    gradient, low, high = problem.image(x), x <= lower, x >= upper
-    push = np.where(low, np.maximum(gradient, 0.0), 0.0)
-    pull = np.where(high, np.minimum(gradient, 0.0), 0.0)
+    gradient, box = problem.image(x), np.stack([lower, upper])
+    # Of the problem as it was given, also where the solve knew an unknown already.
+    active, multipliers = touching(x[None], box, -gradient[None])
+    push = np.where(x <= lower, np.maximum(gradient, 0.0), 0.0)
+    pull = np.where(x >= upper, np.minimum(gradient, 0.0), 0.0)
     known = {field.name: getattr(run, field.name) for field in fields(run)} | {
-        # Of the problem as it was given, also where the solve knew an unknown already.
-        "active": like(active_set(x, np.stack([lower, upper])), run.x),
-        "multipliers": like(np.where(low | high, gradient, 0.0), run.x),
+        "active": like(active[0], run.x),
+        "multipliers": like(multipliers[0], run.x),
     }
     objective = 0.5 * float(x @ (gradient + problem.q))
     return QpResult(**known, objective=objective, z_box=like(-push - pull, run.x))
