@@ -33,6 +33,7 @@ MODES = {
     "async, exact": {"mode": "async", "staleness": 0, "blocks": 4},
     "async, staleness 2": {"mode": "async", "staleness": 2, "blocks": 4},
     "async, free": {"mode": "async", "staleness": None, "accelerate": None, "blocks": 4},
+    "async, cycles": {"mode": "async", "staleness": None, "accelerate": "cg", "blocks": 4},
 }
 
 
@@ -81,6 +82,8 @@ def sizes(client):
             M = kind(rng, n)
             q, z = known(rng, M)
             for name, options in MODES.items():
+                if kind is dominant and options.get("accelerate") == "cg":
+                    continue
                 fits = {"blocks": min(4, n)} if "blocks" in options else {}
                 there = {} if name == "sequential" else {"client": client}
                 began = time.perf_counter()
@@ -119,8 +122,8 @@ def simulated(latency, jitter):
                 efficiencies, counts, alone = [], [], 0.0
                 for workers in (1, 2, 4, 8, 16, 32, 64):
                     speed = [slow, *[1.0] * (workers - 1)] if workers > 1 else [1.0]
-                    # Exact sweeps of a grid leave one block idle while its neighbours work.
-                    blocks = workers if staleness != 0 else 2 * workers
+                    # In exact sweeps of a grid a block waits while its neighbours work.
+                    blocks = 2 * workers if (name, staleness) == ("grid", 0) else workers
                     run = dasksor.simulate(
                         M, -q, bounds=(0.0, np.inf), workers=workers, blocks=blocks, omega=1.0,
                         staleness=staleness, accelerate=None, latency=latency, jitter=jitter,
