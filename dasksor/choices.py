@@ -81,8 +81,6 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
     definite = "chebyshev" if options.accelerate == "chebyshev" else "cg"
     if options.mode not in HERE or options.accelerate is None or not system.is_local:
         return None
-    if system.is_bounded:
-        return None
     if options.accelerate in KRYLOV:
         return options.accelerate
     if not asked and (options.mode == "sequential" or not options.leaves_sweeps_open):
@@ -97,6 +95,8 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
         )
     if suitable:
         return definite
+    if not system.is_free:
+        return None
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
 
 
@@ -104,10 +104,7 @@ def check_bounded(options: Options, system: LinearSystem) -> None:
     """Refuse what knows no bounds where there are some."""
     if not system.is_bounded:
         return
-    if options.mode == "threads":
-        raise ValueError("mode='threads' knows no bounds: use another mode, or leave bounds out")
-    here = options.mode in HERE and options.accelerate == "cg"
-    if options.accelerate not in (AUTO, None, "cg") or here:
+    if options.accelerate not in (AUTO, "cg", None):
         raise ValueError(
             f"accelerate={options.accelerate!r} knows no bounds: leave it out, or leave bounds out"
         )
@@ -183,12 +180,12 @@ def choose_method(
         raise ValueError(UNSUITABLE.format(accelerate))
     free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
     if accelerate == "cg" or (accelerate == AUTO and free and suitable):
-        return Method(None, directions, BOUNDED if system.is_constrained else ENERGY)
+        return Method(None, directions, ENERGY if system.is_free else BOUNDED)
     if accelerate == "gcr":
         return Method(None, directions, RESIDUAL)
     positive = all(f.positive for f in facts)
     # Plain relaxation is as quick where A is well dominated by its diagonal, and waits for nobody.
-    is_open = accelerate == AUTO and staleness is None and positive and not system.is_constrained
+    is_open = accelerate == AUTO and staleness is None and positive and system.is_free
     if is_open and _dominance(system, facts) >= WORTH_PROVING:
         return Method(None, directions, RESIDUAL)
     return Method(staleness, directions)

@@ -15,9 +15,11 @@ import scipy.sparse as sp
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
 from dasksor.accelerate.chebyshev import Chebyshev
+from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gmres import CYCLE, Gmres
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import Forecast, forecast
+from dasksor.accelerate.guess import Guess
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
@@ -98,7 +100,7 @@ class Prepared:
 
     def result(self, system: LinearSystem, request: Options, began: float) -> Result:
         """The result of a solve with this matrix."""
-        if system.is_bounded and self.accelerate is not None:
+        if not system.is_free and self.accelerate not in ("cg", None):
             return self._unaccelerated.result(system, request, began)
         rhs, start = system.vectors()
         course, run = self._method(system, request)
@@ -106,6 +108,8 @@ class Prepared:
         if self._order is not None:
             run = in_order(run, self._order)
             reason += "; rows in reverse Cuthill-McKee order"
+        if not system.is_free and self.mode == "threads":
+            reason += "; projected sweeps on one of them"
         setup = time.perf_counter() - began
         outcome = run(rhs, start, course)
         left_open = self.accelerate in KRYLOV and request.accelerate == AUTO
@@ -169,6 +173,10 @@ class Prepared:
         return permuted(self.matrix, order), None if nullspace is None else nullspace[:, order]
 
     @cached_property
+    def _ordered_rows(self) -> Storage:
+        return self._rows if self._order is None else prepare_rows(self._ordered[0], 0)
+
+    @cached_property
     def _forecast(self) -> Forecast | None:
         """What is expected of gradients without a coarse space, where that is worth a trial."""
         left_open = self._options.omega == AUTO and self._options.nullspace is None
@@ -197,6 +205,10 @@ class Prepared:
         )
 
     @cached_property
+    def _guess(self) -> Guess:
+        return Guess(self._deflated)
+
+    @cached_property
     def _ssor(self) -> Ssor:
         wanted = self._options.omega
         omega = None if wanted == AUTO else float(wanted)
@@ -208,7 +220,9 @@ class Prepared:
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
             return self._sweeps(system, request)
-        return self._gradients(request) if self.accelerate in DEFINITE else self._krylov(request)
+        if self.accelerate not in DEFINITE:
+            return self._krylov(request)
+        return self._gradients(request) if system.is_free else self._faces(system, request)
 
     def _krylov(self, request: Options) -> tuple[Course, Driver]:
         relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
@@ -226,16 +240,28 @@ class Prepared:
         driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
 
+    def _faces(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
+        bounds = system.bounds_here(0, system.n)
+        if self._order is not None:
+            bounds = bounds[:, self._order]
+        rows = with_bounds(self._ordered_rows, bounds, 0)
+        begin = partial(Faces, self._deflated, self._guess.held, rows)
+        driver = partial(accelerated.run, begin, threads=self._team.size)
+        return self._course(request, self._deflated), driver
+
+    def _course(self, request: Options, splitting: Splitting) -> Course:
+        # Every omega in (0, 2) makes conjugate gradients converge, and Chebyshev.
+        given = request.omega != AUTO
+        relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
+        return Course(request.limits, relaxation, request.callback)
+
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
         rtol = request.limits.rtol
         # Without a tolerance nothing would say that the expectation was wrong.
         expected = self._forecast if 0.0 < rtol < 1.0 else None
         splitting = self._plain if expected else self._deflated
         method = Chebyshev if self.accelerate == "chebyshev" else Gradients
-        # Both converge for every omega in (0, 2).
-        given = request.omega != AUTO
-        relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
-        course = Course(request.limits, relaxation, request.callback)
+        course = self._course(request, splitting)
 
         def driver(splitting: Splitting, patience: int | None = None) -> Callable[..., Outcome]:
             begin, threads = partial(method, splitting), self._team.size

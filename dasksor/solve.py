@@ -202,6 +202,7 @@ def solve(
     accelerate = acceleration_here(request, system)
     check_nullspace(request, system, accelerate)
     has_client &= request.nullspace is None
+    has_client &= not (system.is_bounded and request.accelerate == "cg")
     mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
         ready = Prepared(system.matrix, mode, reason, accelerate, request)

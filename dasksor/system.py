@@ -106,12 +106,13 @@ class LinearSystem:
         return self.lower is not None
 
     @property
-    def is_constrained(self) -> bool:
-        """Whether some bound is finite, or not known yet."""
-        bounds = (self.lower, self.upper)
-        if any(isinstance(bound, da.Array) for bound in bounds):
+    def is_free(self) -> bool:
+        """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
+        if self.lower is None or self.upper is None:
             return True
-        return any(bound is not None and bool(np.isfinite(bound).any()) for bound in bounds)
+        return not any(
+            isinstance(v, da.Array) or np.isfinite(v).any() for v in (self.lower, self.upper)
+        )
 
     @property
     def entries(self) -> int | None:

@@ -1,193 +1,300 @@
-"""Accelerated runs between bounds: the dense algorithm, steps that never fail, any schedule."""
+"""Conjugate gradients on faces of a box: against dense references, and how runs end."""
 
-from itertools import pairwise
-from types import SimpleNamespace
+import math
+from functools import partial
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import (
-    BACKWARD,
-    FORWARD,
-    bounded_problem,
-    dense_bounded_sweep,
-    natural_residual,
-    random_cuts,
-    random_spd,
-    seeds,
-)
-from simulated import counted, limits
-from test_cycles import Cycles
+from reference import random_spd, seeds
+from scipy.optimize import lsq_linear
 
-import dasksor
 from dasksor import Status, problems
-from dasksor.engine.course import Course
-from dasksor.engine.steps import BOUNDED
+from dasksor.accelerate.faces import Faces
+from dasksor.accelerate.gradients import Gradients
+from dasksor.accelerate.guess import Guess, means
+from dasksor.accelerate.run import run
+from dasksor.accelerate.splitting import prepare_splitting
+from dasksor.accelerate.team import Team
+from dasksor.bounded_rows import with_bounds
+from dasksor.engine.course import Course, Limits
 from dasksor.omega import Given
+from dasksor.rows import canonical_csr, prepare_rows
 
-few = settings(deadline=None, max_examples=40)
-PASSES = (FORWARD, BACKWARD)
-INFINITE = (-np.inf, np.inf)
-
-
-def energy(A, b, x):
-    """What the solution minimises between the bounds."""
-    return 0.5 * x @ A @ x - b @ x
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
-def dense_faces(A, b, x, bounds, cuts, *, omega, cycles):
-    """Projected block SOR with exact steps, conjugate while the face stays."""
-    lower, upper = bounds
-    past, iterates = [], []
-    for _ in range(cycles):
-        r, z = b - A @ x, np.zeros_like(x)
-        down, up = lower - x, upper - x
-        for direction in PASSES:
-            for i, j in pairwise(cuts):
-                room = (down[i:j], up[i:j])
-                part = dense_bounded_sweep(A[i:j, i:j], r[i:j], z[i:j], omega, room, direction)
-                z[i:j] = part
-        pressed = ((down == 0) & (r <= 0)) | ((up == 0) & (r >= 0))
-        if ((z != 0) & pressed).any() or (((z <= down) | (z >= up)) & ~pressed).any():
-            past = []
-        p = z - sum(((z @ A @ q) / (q @ A @ q) * q for q in past[-BOUNDED.kept :]), 0.0 * z)
-        if p @ A @ p < 1e-20:
-            break
-        moves = p != 0
-        longest = np.min(np.where(p < 0, down, up)[moves] / p[moves], initial=np.inf)
-        step = (p @ r) / (p @ A @ p)
-        past = [] if step > longest else [*past, p]
-        x = np.clip(x + min(step, longest) * p, lower, upper)
-        iterates.append(x)
-    return iterates
+def natural(A, b, x, lower, upper):
+    """``diag(A) (clip(x - D^-1 (A x - b)) - x)``, written out; certifies a solution of the box."""
+    D = A.diagonal()
+    return D * (np.clip(x - (A @ x - b) / D, lower, upper) - x)
 
 
-@st.composite
-def cases(draw, nrhs=3):
-    """A positive definite problem with a known solution, cut into blocks on hosts."""
-    rng = np.random.default_rng(draw(seeds))
-    n = draw(st.integers(2, 40))
+def solve(A, b, bounds, x0=None, *, blocks=1, members=1, method=Faces, **limits):
+    """The answer of a run and its course, as `dasksor.solve` makes them."""
+    limits = {"rtol": 1e-10, "atol": 0.0, "maxiter": 3000, "timeout": None} | limits
+    blocks = 1 if isinstance(A, np.ndarray) else blocks
+    lower, upper = (np.broadcast_to(np.asarray(v, float), b.shape) for v in bounds)
+    splitting = prepare_splitting(A, 1.25, Team(min(members, blocks)), blocks)
+    rows = with_bounds(prepare_rows(A, 0), (lower, upper), 0)
+    begin = partial(Faces, splitting, Guess(splitting).held, rows)
+    if method is Gradients:
+        begin = partial(Gradients, splitting)
+    course = Course(Limits(**limits), Given(1.25))
+    start = np.clip(np.zeros_like(b) if x0 is None else x0, lower, upper)
+    return run(begin, b[None], start[None], course).x[0], course
+
+
+def obstacle(side):
+    """The membrane of the issue: matrix, load, obstacle and start."""
+    t = np.linspace(-1.0, 1.0, side + 2)[1:-1]
+    obstacle = np.maximum(0.6 - 2.0 * (t[:, None] ** 2 + t**2), -10.0).ravel()
+    load = np.full(side**2, -2.0 * (t[1] - t[0]) ** 2)
+    return problems.poisson((side, side)), load, obstacle, np.maximum(obstacle, 0.0)
+
+
+def random_bounds(rng, x):
+    """A box around ``x``: sides at it, around it, infinite, or both at one point."""
+    width = rng.choice([0.0, 0.3, 1.0, np.inf], (2, x.size))
+    lower, upper = x - width[0], x + width[1]
+    return np.minimum(lower, upper), np.maximum(lower, upper)
+
+
+# Parts of splittings
+
+
+@pytest.mark.parametrize("storage", ["bands", "rows", "dense"])
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_gradients_on_a_face_solve_the_system_of_its_unknowns(storage, blocks):
+    A = canonical_csr(problems.poisson((12, 11)))
+    rng = np.random.default_rng(4)
+    if storage == "rows":
+        order = rng.permutation(A.shape[0])
+        A = canonical_csr(A[order][:, order])
+    if storage == "dense":
+        A, blocks = A.toarray(), 1
+    n = A.shape[0]
+    free = rng.random(n) < 0.8
+    b = np.where(free, rng.standard_normal(n), 0.0)
+    face = prepare_splitting(A, 1.3, Team(1), blocks).restricted(free)
+    gradients = Gradients(face, b, np.zeros(n))
+    gradients.measured()
+    gradients.run(1e-12, 200, math.inf)
+    x = gradients.iterate()
+    dense = A if storage == "dense" else A.toarray()
+    assert not x[~free].any()
+    np.testing.assert_allclose(
+        x[free], np.linalg.solve(dense[np.ix_(free, free)], b[free]), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_a_face_keeps_the_aggregates_that_are_free(vectors):
+    A, modes = problems.elasticity((12, 12))
+    A = canonical_csr(A)
+    nullspace = modes.T[:vectors] if vectors > 1 else None
+    splitting = prepare_splitting(A, 1.25, Team(1), 1, nullspace=nullspace)
+    free = np.arange(A.shape[0]) > 40
+    space, whole = splitting.restricted(free).deflation, splitting.deflation
+    Z = np.array([whole.basis.prolonged(c) for c in np.eye(whole.count)]).T
+    kept = ~Z[~free].any(axis=0)
+    assert kept.any()
+    assert not kept.all()
+    sums = np.random.default_rng(0).standard_normal(whole.count)
+    E = Z.T @ (A @ Z)
+    expected = np.zeros(whole.count)
+    expected[kept] = np.linalg.lstsq(E[np.ix_(kept, kept)], sums[kept], rcond=None)[0]
+    np.testing.assert_allclose(space.solve(sums[None]), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_no_aggregate_is_left_on_a_small_face():
+    splitting = prepare_splitting(canonical_csr(problems.poisson((20, 20))), 1.25, Team(1), 1)
+    assert splitting.deflation is not None
+    free = np.zeros(400, bool)
+    free[7] = True
+    assert splitting.restricted(free).deflation is None
+    assert splitting.restricted(~np.zeros(400, bool)) is splitting
+
+
+# Solutions
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=seeds, n=st.integers(1, 24), dense=st.booleans(), blocks=st.integers(1, 3))
+def test_random_boxes_are_solved(seed, n, dense, blocks):
+    rng = np.random.default_rng(seed)
     A = random_spd(rng, n)
-    nblocks = draw(st.integers(1, min(n, 6)))
-    b, bounds, _ = bounded_problem(rng, A)
-    more = rng.standard_normal((draw(st.integers(1, nrhs)) - 1, n))
-    b = np.concatenate([b[None, :], more])
-    x0 = np.clip(rng.standard_normal(b.shape), *bounds)
-    owner = rng.integers(0, draw(st.integers(1, nblocks)), nblocks).tolist()
-    return SimpleNamespace(
-        A=A if draw(st.booleans()) else sp.csr_array(A), dense=A, b=b, x0=x0, bounds=bounds,
-        cuts=random_cuts(rng, n, nblocks), owner=owner,
+    # Degenerate, too: where a bound touches a solution that does not press against it.
+    b = A @ rng.standard_normal(n) + rng.choice([0.0, 1.0]) * rng.standard_normal(n)
+    lower, upper = random_bounds(rng, rng.choice([0.5, 1.0]) * np.linalg.solve(A, b))
+    x, course = solve(
+        A if dense else canonical_csr(A), b, (lower, upper), rng.standard_normal(n),
+        blocks=min(blocks, n), rtol=1e-9, atol=1e-12,
     )  # fmt: skip
-
-
-@few
-@given(cases(), st.integers(1, 6), st.floats(0.6, 1.5))
-def test_cycles_are_the_dense_algorithm_iterate_by_iterate(case, cycles, omega):
-    made = Cycles(case, counted(2 * cycles, omega), rule=BOUNDED).run()
-    for j, (b, x0) in enumerate(zip(case.b, case.x0, strict=True)):
-        expected = dense_faces(
-            case.dense, b, x0, case.bounds, case.cuts, omega=omega, cycles=cycles
-        )
-        for x, y in zip((x[j] for x in made.iterates), expected, strict=False):
-            if natural_residual(case.dense, b, y, case.bounds).max(initial=0.0) < 1e-9:
-                # Faces found from rounding errors are nobody's.
-                break
-            np.testing.assert_allclose(x, y, atol=1e-7)
-
-
-@few
-@given(cases(), st.integers(1, 15), st.floats(0.1, 1.95))
-def test_every_iterate_is_feasible_and_the_energy_never_grows(case, cycles, omega):
-    made = Cycles(case, counted(2 * cycles, omega), rule=BOUNDED).run()
-    lower, upper = case.bounds
-    for j, b in enumerate(case.b):
-        iterates = [case.x0[j], *(x[j] for x in made.iterates)]
-        assert all(((lower <= x) & (x <= upper)).all() for x in iterates)
-        energies = [energy(case.dense, b, x) for x in iterates]
-        assert all(
-            after <= before + 1e-12 * abs(energies[0]) for before, after in pairwise(energies)
-        )
-
-
-@few
-@given(cases(nrhs=1), st.floats(0.1, 1.95))
-def test_the_solution_is_found_for_every_omega_and_every_cut(case, omega):
-    course = Course(limits(4000, rtol=1e-9), Given(omega))
-    made = Cycles(case, course, rule=BOUNDED).run()
     assert course.status is Status.CONVERGED
-    (b,), (x,) = case.b, made.x
-    left = np.linalg.norm(natural_residual(case.dense, b, x, case.bounds))
-    assert left <= 1.01e-9 * np.linalg.norm(b)
+    assert (x >= lower).all()
+    assert (x <= upper).all()
+    target = max(1e-9 * np.linalg.norm(b), 1e-12)
+    assert np.linalg.norm(natural(A, b, x, lower, upper)) <= 1.01 * target
 
 
-# Whole runs
+def test_the_minimum_is_that_of_least_squares_with_bounds():
+    rng = np.random.default_rng(11)
+    A = random_spd(rng, 30)
+    b = 3.0 * rng.standard_normal(30)
+    L = np.linalg.cholesky(A)
+    other = lsq_linear(L.T, np.linalg.solve(L, b), (-0.5, 0.7), method="bvls", tol=1e-14)
+    x, _ = solve(A, b, (-0.5, 0.7))
+    np.testing.assert_allclose(x, other.x, atol=1e-8)
 
 
-@pytest.fixture(scope="module")
-def obstacle():
-    """A membrane that lies on a step in its middle."""
-    A = problems.poisson((20, 24))
-    lower = np.full((20, 24), -np.inf)
-    lower[7:12, 6:15] = 1.0
-    return SimpleNamespace(A=A, b=np.full(480, -0.01), bounds=(lower.ravel(), np.inf))
+@pytest.mark.parametrize("members", [1, 2])
+def test_an_obstacle_is_found_in_about_twice_the_iterations_of_a_linear_solve(members):
+    A, b, lower, x0 = obstacle(150)
+    x, course = solve(A, b, (lower, np.inf), x0, blocks=members, members=members, rtol=1e-8)
+    assert course.status is Status.CONVERGED
+    assert np.linalg.norm(natural(A, b, x, lower, np.inf)) <= 1e-8 * np.linalg.norm(b)
+    _, linear = solve(A, b, (-np.inf, np.inf), x0, blocks=members, members=members, rtol=1e-8)
+    assert course.sweeps <= 3 * linear.sweeps
 
 
-def check(result, problem):
-    assert result.success, result
-    assert result.accelerate == "cg"
-    residual = natural_residual(problem.A, problem.b, result.x, problem.bounds)
-    assert np.linalg.norm(residual) <= 1.001e-8 * np.linalg.norm(problem.b)
-    assert (result.x >= problem.bounds[0]).all()
-    assert (result.multipliers[result.active == -1] >= -1e-8).all()
+def test_two_sided_bounds_hold_at_both():
+    A = canonical_csr(problems.poisson((60, 60)))
+    b = np.repeat([0.01, -0.01], 1800)
+    x, course = solve(A, b, (-0.4, 0.4), rtol=1e-9)
+    assert course.status is Status.CONVERGED
+    assert (x == 0.4).any()
+    assert (x == -0.4).any()
+    assert np.linalg.norm(natural(A, b, x, -0.4, 0.4)) <= 1e-9 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("deaths", [0, 3])
-@pytest.mark.parametrize("seed", range(4))
-def test_messages_may_be_lost_and_workers_die(obstacle, seed, deaths):
-    result = dasksor.simulate(
-        obstacle.A, obstacle.b, bounds=obstacle.bounds, workers=3, blocks=7, staleness=None,
-        speed=[1.0, 0.3, 2.0], jitter=0.5, loss=0.1, duplicates=0.1, deaths=deaths, seed=seed,
-        rtol=1e-8,
-    ).result  # fmt: skip
-    check(result, obstacle)
+def test_a_start_at_the_solution_needs_no_iteration_and_one_nearby_few():
+    A, b, lower, x0 = obstacle(60)
+    x, _ = solve(A, b, (lower, np.inf), x0)
+    _, again = solve(A, b, (lower, np.inf), x)
+    assert again.sweeps == 0
+    _, cold = solve(A, 1.01 * b, (lower, np.inf), x0)
+    _, warm = solve(A, 1.01 * b, (lower, np.inf), x)
+    assert warm.sweeps < cold.sweeps
 
 
-@pytest.mark.parametrize("options", [{"accelerate": "cg"}, {"staleness": None}])
-def test_workers_find_the_solution(processes, obstacle, options):
-    options |= {"mode": "async", "client": processes, "rtol": 1e-8, "bounds": obstacle.bounds}
-    check(dasksor.solve(obstacle.A, obstacle.b, **options), obstacle)
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (-1e6, 1e6)])
+def test_bounds_that_hold_nothing_leave_conjugate_gradients_as_they_are(bounds):
+    A, b = canonical_csr(problems.poisson((40, 40))), np.ones(1600)
+    x, course = solve(A, b, bounds)
+    plain, linear = solve(A, b, bounds, method=Gradients)
+    assert course.sweeps == linear.sweeps
+    np.testing.assert_array_equal(x, plain)
 
 
-def test_steps_that_end_at_bounds_are_few_once_the_face_is_found(obstacle):
-    exact = dasksor.solve(
-        obstacle.A, obstacle.b, bounds=obstacle.bounds, mode="sequential", accelerate=None,
-        omega=1.0, rtol=1e-8,
-    )  # fmt: skip
-    free = dasksor.simulate(
-        obstacle.A, obstacle.b, bounds=obstacle.bounds, staleness=None, rtol=1e-8
-    ).result
-    assert free.sweeps < exact.sweeps / 4
+def test_bounds_that_hold_everything_leave_nothing_to_solve():
+    A, b = canonical_csr(problems.poisson((20, 20))), np.ones(400)
+    x, course = solve(A, b, (-2.0, -1.0))
+    assert course.status is Status.CONVERGED
+    assert course.sweeps <= 2
+    np.testing.assert_array_equal(x, -1.0)
+    x, course = solve(A, b, (0.5, 0.5))
+    assert course.sweeps == 0
+    np.testing.assert_array_equal(x, 0.5)
 
 
-def test_infinite_bounds_change_no_bit(obstacle):
-    options = {"workers": 2, "staleness": None, "rtol": 1e-8}
-    plain = dasksor.simulate(obstacle.A, obstacle.b, **options).result
-    bounded = dasksor.simulate(obstacle.A, obstacle.b, bounds=INFINITE, **options).result
-    assert plain.accelerate == bounded.accelerate == "cg"
-    np.testing.assert_array_equal(plain.x, bounded.x)
+# How runs end
 
 
-def test_an_indefinite_matrix_is_said_to_be_one():
-    A = np.array([[1.0, 2.0], [2.0, 1.0]])
-    result = dasksor.simulate(
-        A, [1.0, -1.0], bounds=(-1e6, 1e6), workers=2, blocks=2, accelerate="cg"
-    ).result
-    assert result.status is Status.INDEFINITE
+def test_the_quadratic_never_rises():
+    A, b, lower, x0 = obstacle(70)
+    splitting = prepare_splitting(A, 1.25, Team(1), 1)
+    rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
+    one = Faces(splitting, Guess(splitting).held, rows, b, np.maximum(lower, x0))
+    x, norm = one.measured()
+    energies = [x @ (A @ x) / 2 - b @ x]
+    while norm > 1e-12:
+        one.run(1e-12, one.iterations + 1, math.inf)
+        x, norm = one.measured()
+        assert (x >= lower).all()
+        energies.append(x @ (A @ x) / 2 - b @ x)
+    assert (np.diff(energies) <= 1e-14).all()
 
 
-def test_a_matrix_that_is_not_symmetric_is_refused():
-    A = np.array([[2.0, 1.0], [0.0, 2.0]])
-    with pytest.raises(ValueError, match="needs a symmetric matrix"):
-        dasksor.simulate(A, [1.0, 1.0], bounds=(0.0, 1.0), accelerate="cg")
+def test_limits_end_a_run():
+    A, b, lower, x0 = obstacle(50)
+    _, course = solve(A, b, (lower, np.inf), x0, maxiter=7)
+    assert (course.status, course.sweeps) == (Status.MAXITER, 7)
+    _, course = solve(A, b, (lower, np.inf), x0, timeout=1e-9)
+    assert course.status is Status.TIMEOUT
+
+
+def test_a_tolerance_out_of_reach_ends_as_stagnated():
+    A, b, lower, x0 = obstacle(40)
+    x, course = solve(A, b, (lower, np.inf), x0, rtol=1e-30, maxiter=100_000)
+    assert course.status is Status.STAGNATED
+    assert np.linalg.norm(natural(A, b, x, lower, np.inf)) <= 1e-12
+
+
+def test_negative_curvature_is_told():
+    A = canonical_csr(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    _, course = solve(A, np.array([1.0, 0.0]), (-np.inf, np.inf), np.array([0.3, 0.1]))
+    assert course.status is Status.INDEFINITE
+
+
+def test_negative_curvature_behind_bounds_may_do_no_harm():
+    A = canonical_csr(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    b, bounds = np.array([-1.0, -2.0]), (0.0, np.inf)
+    x, course = solve(A, b, bounds, np.array([0.0, 0.5]))
+    assert course.status is Status.CONVERGED
+    np.testing.assert_array_equal(x, 0.0)
+
+
+# Guesses
+
+
+def test_a_guess_is_near_the_solution():
+    A, b, lower, x0 = obstacle(150)
+    splitting = prepare_splitting(A, 1.25, Team(1), 1)
+    rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
+    held = Guess(splitting).held(rows, b, np.maximum(lower, x0), np.zeros(b.size, np.int8))
+    x, _ = solve(A, b, (lower, np.inf), x0)
+    right = x == lower
+    assert np.count_nonzero((held < 0) != right) < 0.25 * np.count_nonzero(right)
+    assert not (held > 0).any()
+
+
+def test_a_guess_that_gains_nothing_is_left():
+    A, b, lower, x0 = obstacle(60)
+    splitting = prepare_splitting(A, 1.25, Team(1), 1)
+    rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
+    calls = []
+
+    def everything(rows, b, x, held):
+        calls.append(x)
+        return np.full(b.size, -1, np.int8)
+
+    one = Faces(splitting, everything, rows, b, np.maximum(lower, x0))
+    one.measured()
+    one.run(1e-10, 1000, math.inf)
+    x, norm = one.measured()
+    assert len(calls) == 1
+    assert norm <= 1e-10
+    assert np.linalg.norm(natural(A, b, x, lower, np.inf)) <= 1e-10
+
+
+def test_no_guess_without_a_coarse_space():
+    A = np.eye(5) + 1.0
+    splitting = prepare_splitting(A, 1.0, Team(1), 1)
+    rows = with_bounds(prepare_rows(A, 0), (np.zeros(5), np.ones(5)), 0)
+    assert Guess(splitting).held(rows, np.ones(5), np.zeros(5), np.zeros(5, np.int8)) is None
+
+
+def test_means_are_of_coefficients():
+    splitting = prepare_splitting(
+        canonical_csr(problems.poisson((20, 20))),
+        1.25,
+        Team(1),
+        1,
+        nullspace=np.full((1, 400), -2.0),
+    )
+    basis = splitting.deflation.basis
+    c = np.random.default_rng(0).standard_normal(basis.count)
+    np.testing.assert_allclose(means(basis, basis.prolonged(c)), c)
+    assert np.isneginf(means(basis, np.full(400, np.inf))).all()
