@@ -185,7 +185,7 @@ def real(repeats):
 
 
 def files(paths):
-    print(f"\n{'file':20}{'n':>4}  {'matrix':46}status")
+    print(f"\n{'file':20}{'n':>4}  {'matrix':48}status")
     for path in paths:
         text = " ".join(line.split("#")[0] for line in path.read_text().splitlines())
         numbers = np.array(text.split(), dtype=float)
@@ -193,9 +193,10 @@ def files(paths):
         M, q = numbers[6 : 6 + n * n].reshape(n, n), numbers[6 + n * n :]
         found = dasksor.lcp(M, q, rtol=RTOL)
         residual = np.linalg.norm(np.minimum(found.z, M @ found.z + q)) / np.linalg.norm(q)
+        counted = "iterations" if found.accelerate else "sweeps"
         print(
-            f"{path.name:20}{n:>4}  {described(M):46}{found.status.name.lower()}, "
-            f"{found.sweeps} {'iterations' if found.accelerate else 'sweeps'}, |min(z, w)| / |q| {residual:.1e}, z'w "
+            f"{path.name:20}{n:>4}  {described(M):48}{found.status.name.lower()}, "
+            f"{found.sweeps} {counted}, |min(z, w)| / |q| {residual:.1e}, z'w "
             f"{found.complementarity:.1e}" + ("" if found.success else f": {found.reason}")
         )
 
