@@ -91,7 +91,7 @@ def lcp(
     raise_on_failure : bool
         Raise `NotConverged` instead of returning an unsuccessful result.
     **options
-        As for `dasksor.solve`: `mode`, `omega`, `staleness`, `client`, `timeout` and others.
+        As for `dasksor.solve`: mode, omega, staleness, client, timeout and the others.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def qp(
     raise_on_failure : bool
         Raise `NotConverged` instead of returning an unsuccessful result.
     **options
-        As for `dasksor.solve`: `rtol`, `atol`, `mode`, `omega`, `staleness`, `client` and others.
+        As for `dasksor.solve`: rtol, atol, mode, omega, staleness, client and the others.
 
     Returns
     -------
