@@ -102,7 +102,7 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
 
 def check_bounded(options: Options, system: LinearSystem) -> None:
     """Refuse what knows no bounds where there are some."""
-    if not system.is_bounded:
+    if system.is_free:
         return
     if options.accelerate not in (AUTO, "cg", None):
         raise ValueError(

@@ -69,7 +69,7 @@ def sweep(
     for p, (start, stop) in enumerate(partition.ranges):
         raw = system.rows(start, stop)
         ready = delayed(prepare_rows, pure=False)(raw, start)
-        if system.is_bounded:
+        if not system.is_free:
             part = delayed(system.bounds_of(start, stop))
             ready = delayed(with_bounds, pure=False)(ready, part, start)
         rows.append(ready)

@@ -235,7 +235,7 @@ class Prepared:
         method = Method(0, request.directions)
         omega = choose_omega(request, system, [self._facts], method)
         rows: Rows = self._rows
-        if system.is_bounded:
+        if not system.is_free:
             rows = with_bounds(self._rows, system.bounds_here(0, system.n), 0)
         driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver

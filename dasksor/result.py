@@ -55,7 +55,7 @@ class Result:
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, or ``"gcr"``.
+        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"`` or ``"gcr"``.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int

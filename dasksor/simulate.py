@@ -226,7 +226,7 @@ def _check_weather(
 
 def _rows(system: LinearSystem, start: int, stop: int) -> Rows:
     rows = prepare_rows(system.rows(start, stop), start)
-    if not system.is_bounded:
+    if system.is_free:
         return rows
     return with_bounds(rows, system.bounds_here(start, stop), start)
 

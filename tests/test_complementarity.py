@@ -261,8 +261,8 @@ def test_least_squares_in_a_box(seed, n):
     assert result.objective == pytest.approx(0.5 * result.x @ P @ result.x + q @ result.x)
     # The conditions of qpsolvers: stationarity, and signs that go with the bounds.
     np.testing.assert_allclose(P @ result.x + q + result.z_box, 0.0, atol=1e-6)
-    assert (result.x[result.z_box < 0.0] == lb[result.z_box < 0.0]).all()
-    assert (result.x[result.z_box > 0.0] == ub[result.z_box > 0.0]).all()
+    for bound, holds in ((lb, result.z_box < 0.0), (ub, result.z_box > 0.0)):
+        np.testing.assert_allclose(result.x[holds], bound[holds], atol=1e-6)
 
 
 def test_a_qp_without_bounds_is_a_linear_system():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reference import random_spd, seeds
 from scipy.optimize import lsq_linear
 
+import dasksor
 from dasksor import Status, problems
 from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gradients import Gradients
@@ -258,6 +259,9 @@ def test_a_guess_is_near_the_solution():
     right = x == lower
     assert np.count_nonzero((held < 0) != right) < 0.25 * np.count_nonzero(right)
     assert not (held > 0).any()
+    space = splitting.deflation
+    energy = space.basis.energy(space.images[0], splitting.scale)
+    np.testing.assert_array_equal(space.matrix.toarray(), energy.toarray())
 
 
 def test_a_guess_that_gains_nothing_is_left():
@@ -298,3 +302,82 @@ def test_means_are_of_coefficients():
     c = np.random.default_rng(0).standard_normal(basis.count)
     np.testing.assert_allclose(means(basis, basis.prolonged(c)), c)
     assert np.isneginf(means(basis, np.full(400, np.inf))).all()
+
+
+# From the front
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "threads", "blocks": 2}, {"mode": "sequential"}])
+def test_bounds_are_accelerated_in_this_process(options):
+    A, b, lower, x0 = obstacle(60)
+    result = dasksor.solve(A, b, x0, bounds=(lower, np.inf), rtol=1e-9, **options)
+    accelerated = options.get("mode") != "sequential"
+    assert result.success
+    assert result.accelerate == ("cg" if accelerated else None)
+    assert result.residual(A, b, (lower, np.inf)) <= result.target
+    assert ("projected sweeps on one" in result.reason) == (options.get("mode") == "threads")
+    np.testing.assert_array_equal(result.active, np.where(result.x == lower, -1, 0))
+    assert (result.multipliers >= 0.0).all()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("mode", ["auto", "sequential"])
+def test_infinite_bounds_change_no_bit(symmetric, mode):
+    A = problems.poisson((20, 20)) if symmetric else problems.convection_diffusion((20, 20))
+    b = np.sin(np.arange(400.0))
+    free = dasksor.solve(A, b, mode=mode)
+    bounded = dasksor.solve(A, b, mode=mode, bounds=(-np.inf, np.full(400, np.inf)))
+    np.testing.assert_array_equal(bounded.x, free.x)
+    assert (bounded.accelerate, bounded.sweeps) == (free.accelerate, free.sweeps)
+    assert not bounded.active.any()
+
+
+def test_rows_in_a_better_order_take_their_bounds_along(monkeypatch):
+    monkeypatch.setattr("dasksor.ordering.FEWEST", 100)
+    A, b, lower, x0 = obstacle(40)
+    order = np.random.default_rng(3).permutation(b.size)
+    A, lower, x0 = canonical_csr(A[order][:, order]), lower[order], x0[order]
+    result = dasksor.solve(A, b, x0, bounds=(lower, np.inf), rtol=1e-9)
+    assert "Cuthill" in result.reason
+    assert result.success
+    assert result.residual(A, b, (lower, np.inf)) <= result.target
+
+
+def test_a_prepared_matrix_serves_with_and_without_bounds():
+    A, b, lower, x0 = obstacle(40)
+    ready = dasksor.prepare(A, mode="threads")
+    free = ready.solve(b)
+    first = ready.solve(b, x0, bounds=(lower, np.inf), rtol=1e-9)
+    second = ready.solve(1.01 * b, first.x, bounds=(lower, np.inf), rtol=1e-9)
+    assert free.active is None
+    assert first.success
+    assert second.success
+    assert second.sweeps < first.sweeps
+
+
+def test_several_right_hand_sides_between_the_same_bounds():
+    A = problems.poisson((20, 20))
+    b = np.random.default_rng(1).standard_normal((400, 3))
+    result = dasksor.solve(A, b, bounds=(-0.2, 0.3), rtol=1e-9)
+    assert result.accelerate == "cg"
+    for column, x in zip(b.T, result.x.T, strict=True):
+        rest = np.linalg.norm(natural(A, column, x, -0.2, 0.3))
+        assert rest <= 1e-9 * np.linalg.norm(column)
+
+
+def test_matrices_without_symmetry_keep_projected_sweeps():
+    A, b = problems.convection_diffusion((20, 20)), np.ones(400)
+    result = dasksor.solve(A, b, bounds=(0.0, 0.01))
+    assert result.success
+    assert result.accelerate is None
+    ready = dasksor.prepare(A)
+    assert ready.accelerate == "bicgstab"
+    again = ready.solve(b, bounds=(0.0, 0.01))
+    assert again.success
+    assert again.accelerate is None
+
+
+def test_what_asks_for_conjugate_gradients_stays_here(threads):
+    A, b, lower, x0 = obstacle(20)
+    result = dasksor.solve(A, b, x0, bounds=(lower, np.inf), accelerate="cg", client=threads)
+    assert (result.mode, result.accelerate) == ("sequential", "cg")

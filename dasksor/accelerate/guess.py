@@ -75,10 +75,9 @@ class Guess:
         if space is None or not isinstance(space.basis, Pieces):
             return None
         stiffness = self._stiffness(space)
-        matrix = canonical_csr(space.matrix)
-        if not 1.0 <= stiffness <= STIFFEST or not (matrix.diagonal() > 0.0).all():
+        if not 1.0 <= stiffness <= STIFFEST or not (space.matrix.diagonal() > 0.0).all():
             return None
-        matrix.data /= stiffness
+        matrix = canonical_csr(space.matrix / stiffness)
         splitting = prepare_splitting(matrix, self._splitting.omega, Team(1), 1)
         return _Coarse(space.basis, splitting, prepare_rows(matrix, 0), Guess(splitting))
 

@@ -122,8 +122,7 @@ def lcp(
     hopeless, idle = _decided_rows(problem)
     if hopeless is not None:
         why = f"w_{hopeless} < 0 for every z >= 0, by row {hopeless} of M"
-        bounds = np.stack([np.zeros(problem.n), np.full(problem.n, np.inf)])
-        run, scale = problem.decided(request, Status.INFEASIBLE, why, bounds), 1.0
+        run, scale = problem.decided(request, Status.INFEASIBLE, why, _bounds(problem.n)), 1.0
     else:
         matrix = problem.without(idle) if idle.any() else problem.system.matrix
         upper = np.where(idle, 0.0, np.inf) if idle.any() else np.inf
@@ -174,17 +173,23 @@ def _audited(problem: Problem, run: Result, scale: float) -> LcpResult:
     target = run.target / scale
     natural, complementarity = _norm(np.minimum(z, w)), float(z @ w)
     violation = max(0.0, -float(z.min()), -float(w.min()))
+    active, multipliers = problem.contact(z[None], _bounds(problem.n), w[None])
     holds = max(natural, violation) <= target
     holds &= abs(complementarity) <= target * (_norm(z) + _norm(w))
     known = {field.name: getattr(run, field.name) for field in fields(run)} | {
         "status": run.status if holds or not run.success else Status.STAGNATED,
         "residual_norm": natural,
         "target": target,
-        "multipliers": like(np.where(z > 0.0, 0.0, w), run.x),
+        "active": like(active[0], run.x),
+        "multipliers": like(multipliers[0], run.x),
     }
     return LcpResult(
         **known, w=like(w, run.x), complementarity=complementarity, violation=violation
     )
+
+
+def _bounds(n: int) -> np.ndarray:
+    return np.stack([np.zeros(n), np.full(n, np.inf)])
 
 
 def _norm(vector: np.ndarray) -> float:

@@ -77,6 +77,12 @@ class Problem:
         """``M x + q``, by the matrix's own product instead of the kernels of sweeps."""
         return self._by_rows(lambda rows, _: rows @ x) + self.q
 
+    def contact(
+        self, x: np.ndarray, bounds: np.ndarray, image: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`dasksor.contact.touching`, also where a diagonal entry is not positive."""
+        return touching(x, bounds, -image, np.where(self.diagonal > 0.0, self.diagonal, 1.0))
+
     def computed(self, *collections: Any) -> Any:
         """The values of Dask collections; anything else is returned as it is."""
         with self.client.as_current() if self.client else contextlib.nullcontext():
@@ -112,7 +118,7 @@ class Problem:
         return result_of(
             self.system, request, course, Outcome(x, Timings(), [Timings()]), began, 0.0,
             mode="sequential", reason=why, staleness=0, accelerate=None, blocks=1, workers=1,
-            mailbox=None, losses=0, moves=0, contact=touching(x, bounds, -image),
+            mailbox=None, losses=0, moves=0, contact=self.contact(x, bounds, image),
         )  # fmt: skip
 
 

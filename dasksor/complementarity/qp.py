@@ -10,7 +10,6 @@ import numpy as np
 from dasksor.analysis import is_symmetric
 from dasksor.bounds import as_bounds
 from dasksor.complementarity.problem import Problem, like
-from dasksor.contact import touching
 from dasksor.errors import NotConverged
 from dasksor.options import Options
 from dasksor.result import Result
@@ -123,15 +122,15 @@ def _described(problem: Problem, run: Result, bounds: Any) -> QpResult:
     x, lower, upper = problem.computed(run.x, *bounds)
     gradient, box = problem.image(x), np.stack([lower, upper])
     # Of the problem as it was given, also where the solve knew an unknown already.
-    active, multipliers = touching(x[None], box, -gradient[None])
-    push = np.where(x <= lower, np.maximum(gradient, 0.0), 0.0)
-    pull = np.where(x >= upper, np.minimum(gradient, 0.0), 0.0)
+    active, multipliers = (part[0] for part in problem.contact(x[None], box, gradient[None]))
+    pushed = np.where(active < 0, np.maximum(multipliers, 0.0), np.minimum(multipliers, 0.0))
+    z_box = -np.where(lower == upper, multipliers, pushed)
     known = {field.name: getattr(run, field.name) for field in fields(run)} | {
-        "active": like(active[0], run.x),
-        "multipliers": like(multipliers[0], run.x),
+        "active": like(active, run.x),
+        "multipliers": like(multipliers, run.x),
     }
     objective = 0.5 * float(x @ (gradient + problem.q))
-    return QpResult(**known, objective=objective, z_box=like(-push - pull, run.x))
+    return QpResult(**known, objective=objective, z_box=like(z_box, run.x))
 
 
 def _linear_axes(problem: Problem) -> np.ndarray:
