@@ -12,6 +12,7 @@ from dasksor.preconditioner import preconditioner
 from dasksor.prepared import Prepared, prepare
 from dasksor.result import Result
 from dasksor.resume import resume
+from dasksor.rowaction.linprog import linprog
 from dasksor.simulate import Simulation, simulate
 from dasksor.solve import solve
 from dasksor.sources import from_blocks
@@ -36,6 +37,7 @@ __all__ = [
     "Status",
     "calibrate",
     "from_blocks",
+    "linprog",
     "plan",
     "preconditioner",
     "prepare",
