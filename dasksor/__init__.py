@@ -13,6 +13,7 @@ from dasksor.prepared import Prepared, prepare
 from dasksor.result import Result
 from dasksor.resume import resume
 from dasksor.rowaction.linprog import linprog
+from dasksor.rowaction.reading import read_lp
 from dasksor.simulate import Simulation, simulate
 from dasksor.solve import solve
 from dasksor.sources import from_blocks
@@ -43,6 +44,7 @@ __all__ = [
     "prepare",
     "problems",
     "read",
+    "read_lp",
     "read_vector",
     "resume",
     "simulate",

@@ -32,6 +32,8 @@ ANCHORED = 1e-6  # the same, where x is anchored
 LARGEST = 1e8  # of alpha
 NEWTON_STEPS, TURNS = 40, 200  # most for one step of the outer method
 SWEEPS_PER_TURN = 10  # where there are sweeps alone
+# A sweep after each of Newton's steps undoes some of what the step has settled.
+NEWTON_PER_SWEEP = 5
 
 
 class Standard(NamedTuple):
@@ -104,9 +106,10 @@ class Proximal:
         if self.newton is not None:
             self.newton.forget()
         for turn in range(turns):
-            count = 1 if by_newton else SWEEPS_PER_TURN
-            dual.sweep(self.omega, count)
-            self.sweeps += count
+            count = SWEEPS_PER_TURN if not by_newton else int(turn % NEWTON_PER_SWEEP == 0)
+            if count:
+                dual.sweep(self.omega, count)
+                self.sweeps += count
             dual.renew()
             gradient = dual.gradient()
             size = float(np.linalg.norm(gradient))
