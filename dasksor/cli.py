@@ -1,4 +1,4 @@
-"""The command line: ``dasksor demo``, ``solve``, ``info``, ``plan``, ``study``."""
+"""The command line: ``dasksor demo``, ``solve``, ``info``, ``linprog``, ``plan``, ``study``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
 from dasksor.progress import Watch
 from dasksor.result import Result
+from dasksor.rowaction.command import linprog
 from dasksor.study.command import study
 from dasksor.survey import Survey, survey
 
@@ -194,6 +195,7 @@ def info(matrix: Path, as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
+main.add_command(linprog)
 main.add_command(plan)
 main.add_command(study)
 

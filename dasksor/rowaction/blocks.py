@@ -54,13 +54,10 @@ class Blocks:
         self, terms: Terms, omega: float, sweeps: int, z: np.ndarray, u: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The changes of ``u``, and their sum in ``A'u``, when each block sweeps on its own."""
-        if self._client is None:
-            submit, shared = self._threads.submit, z
-        else:
-            submit = partial(self._client.submit, pure=False)
-            shared = self._client.scatter(z, broadcast=True, hash=False)
+        in_threads = self._client is None
+        submit = self._threads.submit if in_threads else partial(self._client.submit, pure=False)
         futures = [
-            submit(_swept, block, terms.rows(own), omega, sweeps, shared, u[own])
+            submit(_swept, block, terms.rows(own), omega, sweeps, z, u[own])
             for block, own in zip(self._blocks, self.parts, strict=True)
         ]
         found = [future.result() for future in futures]
