@@ -35,14 +35,14 @@ class Dual:
 
     def renew(self) -> None:
         """Compute ``z`` anew: sweeps keep it by recurrence, which rounding drives away."""
-        self.z = self.origin + self.terms.alpha * self.blocks.rows.transposed_times(self.u)
+        self.z = self.origin + self.terms.alpha * self.blocks.transposed_times(self.u)
 
     @property
     def x(self) -> np.ndarray:
         return np.clip(self.z, *self.terms.box)
 
     def gradient(self) -> np.ndarray:
-        return self.blocks.rows.times(self.x) - self.terms.target + self.terms.delta * self.u
+        return self.blocks.times(self.x) - self.terms.target + self.terms.delta * self.u
 
     def violation(self, gradient: np.ndarray) -> float:
         """The norm of ``u - clip(u - grad F)``, zero at the minimum alone."""
@@ -59,7 +59,7 @@ class Dual:
         """
         if self.blocks.alone:
             for _ in range(sweeps):
-                self.blocks.rows.sweep(self.terms, omega, self.z, self.u)
+                self.blocks.rows.sweep(self.terms, omega, self.z, self.u)  # type: ignore[union-attr]
             return
         step, image = self.blocks.changes(self.terms, omega, sweeps, self.z, self.u)
         self._go(step, image, self._room(step))
@@ -67,7 +67,7 @@ class Dual:
     def move(self, step: np.ndarray) -> bool:
         """Go along ``step``, cut to the bounds, to where ``F`` is least; false: it did not fall."""
         step = np.clip(self.u + step, *self.terms.bounds) - self.u
-        return self._go(step, self.blocks.rows.transposed_times(step), 1.0)
+        return self._go(step, self.blocks.transposed_times(step), 1.0)
 
     def _room(self, step: np.ndarray) -> float:
         lower, upper = self.terms.bounds

@@ -16,8 +16,8 @@ class Terms(NamedTuple):
     Attributes
     ----------
     alpha, delta : float
-    target : ndarray, shape (m,)
-    bounds : ndarray, shape (2, m)
+    target : ndarray, shape (m,) or (1,)
+    bounds : ndarray, shape (2, m) or (2, 1)
         Between which the multipliers ``u`` stay.
     box : ndarray, shape (2, n)
         Between which ``x`` stays.
@@ -30,7 +30,11 @@ class Terms(NamedTuple):
     box: np.ndarray
 
     def rows(self, own: slice) -> Terms:
-        return self._replace(target=self.target[own], bounds=self.bounds[:, own])
+        """Those of some rows; what is one number for all rows stays one."""
+        return self._replace(
+            target=self.target if self.target.size == 1 else self.target[own],
+            bounds=self.bounds if self.bounds.shape[1] == 1 else self.bounds[:, own],
+        )
 
 
 class ActionRows(NamedTuple):
@@ -66,6 +70,8 @@ class ActionRows(NamedTuple):
     def sweep(self, terms: Terms, omega: float, z: np.ndarray, u: np.ndarray) -> None:
         """One action of each row in turn, on ``z`` and ``u`` in place."""
         alpha, delta, target, bounds, box = terms
+        target = np.ascontiguousarray(np.broadcast_to(target, u.shape))
+        bounds = np.ascontiguousarray(np.broadcast_to(bounds, (2, u.size)))
         actions.sweep(*self[:4], alpha, delta, omega, target, bounds, z, box, u)
 
     def times(self, x: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ class Run:
         self.program, self.scaled, self.settings = program, scaled, settings
         self._newton = Newton(scaled.standard.A) if settings.accelerate else None
         rows = ActionRows.of(scaled.standard.A)
-        self._blocks = Blocks(rows, settings.blocks, settings.client)
+        self._blocks = Blocks.of(rows, settings.blocks, settings.client)
         self._proximals: list[Proximal] = []
 
     def __enter__(self) -> Run:
