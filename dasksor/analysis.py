@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from dasksor.bounded_rows import BoundedRows
 from dasksor.dense_rows import DenseRows
 from dasksor.kernels.symmetry import asymmetry
 from dasksor.partition import Partition, compact
@@ -63,6 +64,8 @@ class _Sums(NamedTuple):
 
 def row_facts(rows: Rows, partition: Partition) -> RowFacts:
     """Look over the rows of one block."""
+    if isinstance(rows, BoundedRows):
+        rows = rows.free
     if isinstance(rows, DenseRows):
         sums = _sums_dense(rows)
     elif isinstance(rows, SparseRows):

@@ -18,7 +18,7 @@ from dasksor.analysis import (
     worst,
 )
 from dasksor.engine.method import Method
-from dasksor.engine.steps import ENERGY, RESIDUAL
+from dasksor.engine.steps import BOUNDED, ENERGY, RESIDUAL
 from dasksor.options import AUTO, DEFINITE, KRYLOV, Options
 from dasksor.system import LinearSystem
 
@@ -26,6 +26,8 @@ WORTH_PROVING = 0.95
 # A sweep of a matrix so dominated by its diagonal shrinks the error by as much: some tens of sweeps
 # are as quick as a Krylov method.
 DOMINATED = 0.75
+# Without a coarse space grids want over-relaxation; which one hardly matters.
+BETWEEN_BOUNDS = 1.6
 HERE = (AUTO, "sequential", "threads")
 UNSUITABLE = (
     "accelerate={!r} needs a symmetric matrix with a positive diagonal, and A is not: "
@@ -93,7 +95,19 @@ def acceleration_here(options: Options, system: LinearSystem) -> str | None:
         )
     if suitable:
         return definite
+    if not system.is_free:
+        return None
     return "bicgstab" if dominance(system.matrix) > DOMINATED else None  # type: ignore[arg-type]
+
+
+def check_bounded(options: Options, system: LinearSystem) -> None:
+    """Refuse what knows no bounds where there are some."""
+    if system.is_free:
+        return
+    if options.accelerate not in (AUTO, "cg", None):
+        raise ValueError(
+            f"accelerate={options.accelerate!r} knows no bounds: leave it out, or leave bounds out"
+        )
 
 
 def check_nullspace(options: Options, system: LinearSystem, accelerate: str | None) -> None:
@@ -166,12 +180,12 @@ def choose_method(
         raise ValueError(UNSUITABLE.format(accelerate))
     free = staleness is None or (options.mode == AUTO and options.leaves_sweeps_open)
     if accelerate == "cg" or (accelerate == AUTO and free and suitable):
-        return Method(None, directions, ENERGY)
+        return Method(None, directions, ENERGY if system.is_free else BOUNDED)
     if accelerate == "gcr":
         return Method(None, directions, RESIDUAL)
     positive = all(f.positive for f in facts)
     # Plain relaxation is as quick where A is well dominated by its diagonal, and waits for nobody.
-    is_open = accelerate == AUTO and staleness is None and positive
+    is_open = accelerate == AUTO and staleness is None and positive and system.is_free
     if is_open and _dominance(system, facts) >= WORTH_PROVING:
         return Method(None, directions, RESIDUAL)
     return Method(staleness, directions)
@@ -186,7 +200,8 @@ def choose_omega(
         return relaxation.Given(float(options.omega))
     if method.rule is not None:
         # No omega can make the norm of the rule grow; only for energy that means convergence.
-        return relaxation.Cautious(1.0, "proven" if method.rule is ENERGY else "heuristic")
+        start = BETWEEN_BOUNDS if method.rule is BOUNDED else 1.0
+        return relaxation.Cautious(start, "heuristic" if method.rule is RESIDUAL else "proven")
     if staleness == 0 and len(options.directions) == 1:
         return relaxation.Estimated()
     bound, (_, coupling) = _dominance(system, facts), worst(facts)

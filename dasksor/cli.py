@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import numpy as np
-from distributed import Client, LocalCluster, performance_report
 from rich.console import Console
 
 import dasksor
 from dasksor import demo as demonstration
 from dasksor.choices import available_cores
-from dasksor.dashboard.live import link_of, wire_to
 from dasksor.options import ACCELERATIONS, AUTO, MODES
 from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
@@ -25,31 +22,27 @@ from dasksor.result import Result
 from dasksor.rowaction.command import linprog
 from dasksor.study.command import study
 from dasksor.survey import Survey, survey
+from dasksor.terminal import (
+    FILE,
+    WordOr,
+    as_json_text,
+    check_output,
+    cluster,
+    one_line_errors,
+    profiled,
+)
 
-FILE = click.Path(path_type=Path)
 
+class _Bound(click.ParamType):
+    """One number for all unknowns, or a file with one for each."""
 
-class InputError(click.ClickException):
-    """Bad input: one line, no traceback."""
+    name = "number|file"
 
-    exit_code = 2
-
-
-class _WordOr(click.ParamType):
-    """One of a few words that stand for values of their own, or a number where one is allowed."""
-
-    def __init__(self, number: type | None, **words: Any) -> None:
-        self._number, self._words = number, words
-        kinds: dict[type | None, tuple[str, ...]] = {int: ("integer",), float: ("number",)}
-        self.name = "|".join((*words, *kinds.get(number, ())))
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if value in self._words:
-            return self._words[value]
-        if self._number:
-            with contextlib.suppress(ValueError):
-                return self._number(value)
-        self.fail(f"{value!r} is none of {self.name}", param, ctx)
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | Path:
+        try:
+            return float(value)
+        except ValueError:
+            return Path(value)
 
 
 @click.group()
@@ -85,7 +78,7 @@ def demo() -> None:
 )
 @click.option(
     "--omega",
-    type=_WordOr(float, auto=AUTO),
+    type=WordOr(float, auto=AUTO),
     default=AUTO,
     show_default=True,
     help="Relaxation factor in (0, 2).",
@@ -95,19 +88,21 @@ def demo() -> None:
 @click.option("--maxiter", type=int, help="Most sweeps or iterations.")
 @click.option(
     "--staleness",
-    type=_WordOr(int, auto=AUTO, none=None),
+    type=WordOr(int, auto=AUTO, none=None),
     default=AUTO,
     show_default=True,
     help="For mode async: 0 is exact SOR, none never waits.",
 )
 @click.option(
     "--accelerate",
-    type=_WordOr(None, **{name or "none": name for name in ACCELERATIONS}),
+    type=WordOr(None, **{name or "none": name for name in ACCELERATIONS}),
     default=AUTO,
     show_default=True,
     help="cg, for symmetric positive definite A, not in mode sync; chebyshev, for the same, "
     "bicgstab and gmres, for any A, in this process; gcr, for mode async; none: plain sweeps.",
 )
+@click.option("--lb", type=_Bound(), help="Lower bounds of x: a number, or a file with a vector.")
+@click.option("--ub", type=_Bound(), help="Upper bounds; either may be left out.")
 @click.option("--blocks", type=int, help="Row blocks, for modes threads, sync and async.")
 @click.option("--timeout", type=float, help="Seconds.")
 @click.option("--checkpoint", type=FILE, help="Mode async: a folder to write the run to.")
@@ -126,6 +121,8 @@ def solve(
     context: click.Context,
     matrix: Path | None,
     rhs: Path | None,
+    lb: float | Path | None,
+    ub: float | Path | None,
     workers: int | None,
     folder: Path | None,
     dashboard: bool,
@@ -135,6 +132,8 @@ def solve(
     **options: Any,
 ) -> None:
     """Solve A x = b for the A in the file MATRIX and print how it went.
+
+    With --lb or --ub x is held between bounds, and the natural residual is measured.
 
     MATRIX is Matrix Market (.mtx, .mtx.gz), .npz, .npy, or text "n n nnz", lines "i j value",
     "0 0 0". Without -b the right-hand side is A (1, 2, ..., n), so that the error is known.
@@ -159,15 +158,17 @@ def solve(
         workers = workers or available_cores()
     if workers and options["mode"] == AUTO:
         options["mode"] = "async"
-    with _one_line_errors():
-        _check_output(output)
-        _check_output(profile)
+    with one_line_errors():
+        check_output(output)
+        check_output(profile)
         A = dasksor.read(matrix)
         b = seed_rhs(A)[0] if rhs is None else dasksor.read_vector(rhs)
+        if lb is not None or ub is not None:
+            options["bounds"] = (_bound(lb, -math.inf), _bound(ub, math.inf))
         target = max(options["rtol"] * float(np.linalg.norm(b)), options["atol"])
         with (
-            _cluster(workers, has_page=dashboard) as client,
-            _profiled(client, profile),
+            cluster(workers, has_page=dashboard) as client,
+            profiled(client, profile),
             Watch(Console()) as watch,
         ):
             options |= {"client": client, "callback": watch.follow(matrix.name, target)}
@@ -176,7 +177,9 @@ def solve(
             from dasksor.charts.solve import add_phases
 
             add_phases(result.to_dict(), profile)
-    _end(result, output, as_json, given=None if rhs is None else str(rhs))
+    # Between bounds the solution is another than (1, 2, ..., n).
+    made = None if result.active is None else "A (1, 2, ..., n)"
+    _end(result, output, as_json, given=made if rhs is None else str(rhs))
 
 
 @main.command()
@@ -184,10 +187,10 @@ def solve(
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 def info(matrix: Path, as_json: bool) -> None:
     """Say what SOR can expect of the matrix in the file MATRIX."""
-    with _one_line_errors():
+    with one_line_errors():
         found = survey(dasksor.read(matrix))
     if as_json:
-        click.echo(_json({"file": str(matrix)} | found.to_dict()))
+        click.echo(as_json_text({"file": str(matrix)} | found.to_dict()))
         return
     facts = _facts(found)
     width = max(map(len, facts))
@@ -203,46 +206,10 @@ main.add_command(study)
 # Helpers
 
 
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        raise InputError(" ".join(str(error).split())) from error
-    except RuntimeError as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
-
-
-@contextlib.contextmanager
-def _cluster(workers: int | None, *, has_page: bool = False) -> Iterator[Client | None]:
-    """Worker processes; with ``has_page`` says where their dashboard shows the solve."""
-    if workers is None:
-        yield None
-        return
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0" if has_page else None,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        if has_page:
-            wire_to(client)
-            click.echo(f"{link_of(client)} shows the solve while it runs", err=True)
-        yield client
-
-
-@contextlib.contextmanager
-def _profiled(client: Client | None, path: Path | None) -> Iterator[None]:
-    """Write Dask's performance report of the ``with`` block to ``path``."""
-    if client is None or path is None:
-        yield
-        return
-    with client.as_current(), performance_report(str(path), mode="inline"):
-        yield
-    click.echo(f"performance report written to {path}", err=True)
+def _bound(given: float | Path | None, missing: float) -> Any:
+    if given is None:
+        return missing
+    return dasksor.read_vector(given) if isinstance(given, Path) else given
 
 
 def _check_alone(context: click.Context) -> None:
@@ -260,9 +227,9 @@ def _check_alone(context: click.Context) -> None:
 def _resumed(
     folder: Path, workers: int | None, timeout: float | None, output: Path | None
 ) -> Result:
-    with _one_line_errors():
-        _check_output(output)
-        with _cluster(workers) as client, Watch(Console()) as watch:
+    with one_line_errors():
+        check_output(output)
+        with cluster(workers) as client, Watch(Console()) as watch:
             show = watch.follow(folder.name, 0.0)
             return dasksor.resume(folder, client=client, timeout=timeout, callback=show)
 
@@ -270,20 +237,14 @@ def _resumed(
 def _end(result: Result, output: Path | None, as_json: bool, *, given: str | None) -> NoReturn:
     """Write, print and exit; ``given`` says where b is from, None that the error is known."""
     if output:
-        with _one_line_errors(), output.open("wb") as file:
+        with one_line_errors(), output.open("wb") as file:
             np.save(file, result.x)
     if as_json:
-        click.echo(_json(_described(result, given)))
+        click.echo(as_json_text(_described(result, given)))
     else:
         for line in _told(result, given, output):
             click.echo(line)
     raise SystemExit(0 if result.success else 1)
-
-
-def _check_output(output: Path | None) -> None:
-    # Found out now, not when the work is done.
-    if output and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise FileNotFoundError(f"cannot write {output}: give a file in an existing folder")
 
 
 def _error(result: Result) -> float:
@@ -303,12 +264,6 @@ def _told(result: Result, given: str | None, output: Path | None) -> Iterator[st
     yield str(result)
     if output:
         yield f"x written to {output}"
-
-
-def _json(content: dict[str, Any]) -> str:
-    # A residual that is not finite, after divergence, becomes null: JSON has no word for it.
-    plain = json.loads(json.dumps(content), parse_constant=lambda _: None)
-    return json.dumps(plain, indent=2)
 
 
 def _facts(found: Survey) -> dict[str, str]:

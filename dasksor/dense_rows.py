@@ -43,14 +43,20 @@ class DenseRows:
         return np.arange(self.values.shape[1])
 
     def sweep(
-        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+        self,
+        x: np.ndarray,
+        b: np.ndarray,
+        omega: float,
+        direction: int,
+        count: int = 1,
+        bounds: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
         scale, changes = omega / self.diagonal, np.zeros((count, len(x)))
         for squares in changes:
             if self.symmetric and len(x) <= FEW:
-                half.sweep(self.values, scale, b, x, direction, squares)
+                half.sweep(self.values, scale, b, x, direction, squares, bounds)
             else:
-                dense.sweep(self.values, scale, b, x, self.own, direction, squares)
+                dense.sweep(self.values, scale, b, x, self.own, direction, squares, bounds)
         return changes.sum(axis=1)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from dask import delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dasksor.analysis import row_facts
+from dasksor.bounded_rows import with_bounds
 from dasksor.engine import graph
 from dasksor.options import check_blocks, check_choice, check_omega
 from dasksor.partition import Partition, hull
@@ -27,6 +28,7 @@ def sweep(
     *,
     direction: str = "forward",
     blocks: int | None = None,
+    bounds: Any = None,
 ) -> da.Array:
     """One SOR sweep, ``x_i <- x_i + omega / a_ii * (b_i - sum_j a_ij x_j)``, as a Dask array.
 
@@ -46,6 +48,8 @@ def sweep(
         Order of the rows.
     blocks : int, optional
         Row blocks; by default the row chunks of a Dask ``A``, the blocks of a factory, else 4.
+    bounds : pair of float, array_like or dask.array.Array, optional
+        ``(lower, upper)``: ``x`` is moved between them first, and each new value at once.
 
     Returns
     -------
@@ -59,12 +63,16 @@ def sweep(
     """
     check_omega(omega)
     check_choice("direction", direction, ("forward", "backward"))
-    system = LinearSystem.of(A, b, x)
+    system = LinearSystem.of(A, b, x, bounds)
     partition = _partition(system, blocks)
     rows, reads = [], []
     for p, (start, stop) in enumerate(partition.ranges):
         raw = system.rows(start, stop)
-        rows.append(delayed(prepare_rows, pure=False)(raw, start))
+        ready = delayed(prepare_rows, pure=False)(raw, start)
+        if not system.is_free:
+            part = delayed(system.bounds_of(start, stop))
+            ready = delayed(with_bounds, pure=False)(ready, part, start)
+        rows.append(ready)
         if system.is_local:
             needs = row_facts(prepare_rows(raw, start), partition).needs
         else:

@@ -110,13 +110,15 @@ class Cut(Enum):
     AGGREGATES = "the numbers of the aggregates, as a vector"
     ITERATE = "the iterate, to measure its residual"
     CORRECTION = "what the sweeps made of the residual, to find the next direction"
+    NOTHING = "no vector: blocks with bounds say how far the direction may be followed"
 
 
 class Step(NamedTuple):
     """A step of ``length`` along ``z + Z coarse - sum_i conjugate[i] p_i``, oldest ``p_i`` first.
 
-    Shapes are (nrhs,), (nrhs, members), (directions, nrhs). Where cycles start with the coarse
-    space ``Z coarse`` is part of the next ``z`` instead.
+    Shapes are (nrhs, members), (directions, nrhs), (nrhs,). Where cycles start with the coarse
+    space ``Z coarse`` is part of the next ``z`` instead. Between bounds it is said twice: for the
+    direction, and for the length when blocks have said how far they can go.
     """
 
     coarse: np.ndarray
@@ -243,6 +245,7 @@ class Moments(NamedTuple):
     ``t``, ``t_i`` their test vectors (`dasksor.engine.steps`). ``values`` has a row for each of
     ``t'r``, ``t'Az``, the ``t'q_i``, the ``t_i'r``; ``residual`` is the norm of ``r``; ``coarse``,
     shape (2, nrhs, members), is ``Z'(r - A z)`` and ``Z'r`` over the aggregates of the block.
+    Between bounds ``turned``, shape (nrhs,), says whether ``z`` leaves the face of the iterate.
     """
 
     block: int
@@ -251,10 +254,31 @@ class Moments(NamedTuple):
     values: np.ndarray
     residual: np.ndarray
     coarse: np.ndarray
+    turned: np.ndarray = np.zeros(0, dtype=bool)
 
     @property
     def slot(self) -> tuple:
         return (Moments, self.block)
+
+    @property
+    def age(self) -> int:
+        return self.epoch
+
+
+class Reach(NamedTuple):
+    """From a block to the leader, host ``target``: how far its bounds let the iterate go.
+
+    ``values``, shape (nrhs,), are the longest steps along the direction of cycle ``epoch``.
+    """
+
+    block: int
+    target: int
+    epoch: int
+    values: np.ndarray
+
+    @property
+    def slot(self) -> tuple:
+        return (Reach, self.block)
 
     @property
     def age(self) -> int:
@@ -299,7 +323,8 @@ class Regroup(NamedTuple):
         return 0
 
 
-Peer = Slice | Halo | Copy | Cycle | CoarsePart | Moments
+Part = CoarsePart | Moments | Reach
+Peer = Slice | Halo | Copy | Cycle | Part
 Command = Order | Stretch | Stop | Regroup
 Report = Hello | Held | Piece | Failure | Progress
 

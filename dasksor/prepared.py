@@ -15,21 +15,26 @@ import scipy.sparse as sp
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
 from dasksor.accelerate.chebyshev import Chebyshev
+from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gmres import CYCLE, Gmres
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import Forecast, forecast
+from dasksor.accelerate.guess import Guess
 from dasksor.accelerate.splitting import Splitting, prepare_splitting
 from dasksor.accelerate.ssor import Ssor, prepare_ssor
 from dasksor.accelerate.team import Team
 from dasksor.analysis import RowFacts, row_facts, suits_gradients
+from dasksor.bounded_rows import with_bounds
 from dasksor.choices import (
     HERE,
     acceleration_here,
     available_cores,
+    check_bounded,
     check_nullspace,
     choose_mode,
     choose_omega,
 )
+from dasksor.contact import contact
 from dasksor.engine import sequential
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
@@ -40,7 +45,7 @@ from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, check
 from dasksor.ordering import Driver, better_order, in_order, permuted
 from dasksor.partition import Partition
 from dasksor.result import Result, result_of
-from dasksor.rows import Rows, prepare_rows
+from dasksor.rows import Rows, Storage, prepare_rows
 from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix
 
@@ -77,13 +82,15 @@ class Prepared:
         timeout: float | None = None,
         callback: Callable[[Measurement], object] | None = None,
         raise_on_failure: bool = False,
+        bounds: Any = None,
     ) -> Result:
         """Solve ``A x = b``; everything as for `dasksor.solve`.
 
         A start ``x0`` near the solution, that of the time step before say, saves iterations.
         """
         began = time.perf_counter()
-        system = LinearSystem.with_matrix(self.matrix, b, x0)
+        system = LinearSystem.with_matrix(self.matrix, b, x0, bounds)
+        check_bounded(self._options, system)
         limits = checked_limits(system.n, rtol, atol, maxiter, timeout)
         request = replace(self._options, limits=limits, callback=callback)
         result = self.result(system, request, began)
@@ -93,12 +100,16 @@ class Prepared:
 
     def result(self, system: LinearSystem, request: Options, began: float) -> Result:
         """The result of a solve with this matrix."""
+        if not system.is_free and self.accelerate not in ("cg", None):
+            return self._unaccelerated.result(system, request, began)
         rhs, start = system.vectors()
         course, run = self._method(system, request)
         reason = self.reason
         if self._order is not None:
             run = in_order(run, self._order)
             reason += "; rows in reverse Cuthill-McKee order"
+        if not system.is_free and self.mode == "threads":
+            reason += "; projected sweeps on one of them"
         setup = time.perf_counter() - began
         outcome = run(rhs, start, course)
         left_open = self.accelerate in KRYLOV and request.accelerate == AUTO
@@ -110,18 +121,25 @@ class Prepared:
             return plain.result(
                 replace(system, start=outcome.x), replace(request, limits=limits), began
             )
+        touched = contact(system, outcome.x) if system.is_bounded else None
         if isinstance(system.rhs, da.Array):
-            outcome.x = da.from_array(outcome.x, chunks=system.rhs.chunks)
+            chunks = system.rhs.chunks
+            outcome.x = da.from_array(outcome.x, chunks=chunks)
+            touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
         team = self._team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=reason, staleness=0, accelerate=self.accelerate,
             blocks=self._nblocks if team else 1, workers=team.size if team else 1,
-            mailbox=None, losses=0, moves=0,
+            mailbox=None, losses=0, moves=0, contact=touched,
         )  # fmt: skip
 
     @cached_property
-    def _rows(self) -> Rows:
+    def _unaccelerated(self) -> Prepared:
+        return replace(self, mode="sequential", reason="bounds", accelerate=None)
+
+    @cached_property
+    def _rows(self) -> Storage:
         return prepare_rows(self.matrix, 0)
 
     @cached_property
@@ -155,6 +173,10 @@ class Prepared:
         return permuted(self.matrix, order), None if nullspace is None else nullspace[:, order]
 
     @cached_property
+    def _ordered_rows(self) -> Storage:
+        return self._rows if self._order is None else prepare_rows(self._ordered[0], 0)
+
+    @cached_property
     def _forecast(self) -> Forecast | None:
         """What is expected of gradients without a coarse space, where that is worth a trial."""
         left_open = self._options.omega == AUTO and self._options.nullspace is None
@@ -183,6 +205,10 @@ class Prepared:
         )
 
     @cached_property
+    def _guess(self) -> Guess:
+        return Guess(self._deflated)
+
+    @cached_property
     def _ssor(self) -> Ssor:
         wanted = self._options.omega
         omega = None if wanted == AUTO else float(wanted)
@@ -194,7 +220,9 @@ class Prepared:
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
             return self._sweeps(system, request)
-        return self._gradients(request) if self.accelerate in DEFINITE else self._krylov(request)
+        if self.accelerate not in DEFINITE:
+            return self._krylov(request)
+        return self._gradients(request) if system.is_free else self._faces(system, request)
 
     def _krylov(self, request: Options) -> tuple[Course, Driver]:
         relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
@@ -206,8 +234,26 @@ class Prepared:
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         method = Method(0, request.directions)
         omega = choose_omega(request, system, [self._facts], method)
-        driver = partial(sequential.run, self._rows, directions=request.directions)
+        rows: Rows = self._rows
+        if not system.is_free:
+            rows = with_bounds(self._rows, system.bounds_here(0, system.n), 0)
+        driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
+
+    def _faces(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
+        bounds = system.bounds_here(0, system.n)
+        if self._order is not None:
+            bounds = bounds[:, self._order]
+        rows = with_bounds(self._ordered_rows, bounds, 0)
+        begin = partial(Faces, self._deflated, self._guess.held, rows)
+        driver = partial(accelerated.run, begin, threads=self._team.size)
+        return self._course(request, self._deflated), driver
+
+    def _course(self, request: Options, splitting: Splitting) -> Course:
+        # Every omega in (0, 2) makes conjugate gradients converge, and Chebyshev.
+        given = request.omega != AUTO
+        relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
+        return Course(request.limits, relaxation, request.callback)
 
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
         rtol = request.limits.rtol
@@ -215,10 +261,7 @@ class Prepared:
         expected = self._forecast if 0.0 < rtol < 1.0 else None
         splitting = self._plain if expected else self._deflated
         method = Chebyshev if self.accelerate == "chebyshev" else Gradients
-        # Both converge for every omega in (0, 2).
-        given = request.omega != AUTO
-        relaxation = Given(splitting.omega) if given else Cautious(splitting.omega, "proven")
-        course = Course(request.limits, relaxation, request.callback)
+        course = self._course(request, splitting)
 
         def driver(splitting: Splitting, patience: int | None = None) -> Callable[..., Outcome]:
             begin, threads = partial(method, splitting), self._team.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.outcome import Outcome, Timings
+from dasksor.kernels.bounded import natural
 from dasksor.options import Options
 from dasksor.rows import joined, norms
 from dasksor.status import Status
@@ -37,7 +38,9 @@ class Result:
         Sweeps done when ``x`` was taken; under staleness the mean over the blocks; iterations
         where a Krylov method ran in this process.
     residual_norm : float or ndarray, shape (m,)
-        2-norm of ``b - A x``, one for each column of a two-dimensional ``b``.
+        2-norm of ``b - A x``, one for each column of a two-dimensional ``b``; with bounds of the
+        natural residual, ``a_ii (clip(x_i + r_i / a_ii, lower_i, upper_i) - x_i)`` with
+        ``r = b - A x``.
     rtol, atol : float
         Converged means ``norm(b - A x) <= max(rtol * norm(b), atol)`` for every column.
     target : float or ndarray, shape (m,)
@@ -52,7 +55,7 @@ class Result:
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, or ``"gcr"``.
+        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"`` or ``"gcr"``.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int
@@ -72,6 +75,12 @@ class Result:
         Slices between threads (in mode ``"sync"`` between processes) and their bytes.
     sweeps_per_block : list of int
         Sweeps that each block had done at the end of the run; in asynchronous mode they differ.
+    active : ndarray or dask.array.Array of int8, or None
+        -1 where ``x`` is at its lower bound, 1 where it is at its upper one, else 0; of the shape
+        of ``x``. None without bounds.
+    multipliers : ndarray or dask.array.Array, or None
+        ``A x - b`` where a bound is active, else 0: what the bound pushes with. At a solution it
+        is not negative at a lower bound, and not positive at an upper one.
     """
 
     x: Any
@@ -97,6 +106,8 @@ class Result:
     messages: int
     bytes_sent: int
     sweeps_per_block: list[int] = field(repr=False)
+    active: Any = field(default=None, repr=False)
+    multipliers: Any = field(default=None, repr=False)
 
     @property
     def success(self) -> bool:
@@ -115,18 +126,20 @@ class Result:
     def __iter__(self) -> Iterator[Any]:
         return iter((self.x, self.info))
 
-    def residual(self, A: Any, b: Any) -> Any:
+    def residual(self, A: Any, b: Any, bounds: Any = None) -> Any:
         """Measure ``norm(b - A x)`` anew from ``A`` and ``b``: an audit of this result.
+
+        With ``bounds`` the norm of the natural residual.
 
         Returns
         -------
         float or ndarray, shape (m,)
             As `residual_norm`. Dask input is multiplied block by block where its blocks are.
         """
-        return residual_norm(LinearSystem.of(A, b, self.x))
+        return residual_norm(LinearSystem.of(A, b, self.x, bounds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but ``x``, in plain types that json can write."""
+        """Everything but vectors, in plain types that json can write."""
         numbers = np.asarray(self.residual_norm).tolist()
         return {
             "success": self.success,
@@ -135,6 +148,7 @@ class Result:
             "info": self.info,
             "sweeps": self.sweeps,
             "residual_norm": numbers,
+            "bounded": self.active is not None,
             "rtol": self.rtol,
             "atol": self.atol,
             "target": np.asarray(self.target).tolist(),
@@ -194,6 +208,7 @@ class Result:
 
     def __str__(self) -> str:
         worst = float(np.max(self.residual_norm))
+        natural = "" if self.active is None else "natural "
         origin = "" if self.omega_origin == "given" else f" ({self.omega_origin})"
         staleness = "exact" if self.staleness == 0 else f"staleness {self.staleness}"
         if self.accelerate:
@@ -206,7 +221,7 @@ class Result:
             how = f"{self.sweeps} iterations of {with_ssor}"
         lines = [
             f"{'converged' if self.success else 'not converged'}: {self.message}",
-            f"residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
+            f"{natural}residual norm {worst:.3e} (rtol {self.rtol:g}, atol {self.atol:g})",
             how,
             f"mode {self.mode}, {blocks} on {where}: {self.reason}",
         ]
@@ -232,9 +247,13 @@ def result_of(
     outcome: Outcome,
     began: float,
     setup: float,
+    *,
+    contact: tuple[Any, Any] | None = None,
     **how: Any,
 ) -> Result:
+    """What a run has come to; ``contact``: active set and multipliers, of the shape of ``x``."""
     assert course.status is not None
+    active, multipliers = contact or (None, None)
     norms = course.best_norms
     total: Timings = outcome.timings
     total.setup = setup
@@ -253,20 +272,30 @@ def result_of(
         messages=outcome.messages,
         bytes_sent=outcome.bytes_sent,
         sweeps_per_block=outcome.sweeps or [course.sweeps] * how["blocks"],
+        active=None if active is None else shaped(active, system.vector),
+        multipliers=None if multipliers is None else shaped(multipliers, system.vector),
         **how,
     )
 
 
 def residual_norm(system: LinearSystem, nblocks: int = 16) -> Any:
-    """``norm(b - A x)``, ``x`` the start of ``system``, by scipy's or NumPy's own product."""
+    """``norm(b - A x)``, ``x`` the start of ``system``, by scipy's or NumPy's own product.
+
+    With bounds the norm of the natural residual.
+    """
+    # As it is, whether or not it lies between the bounds.
+    x = dask.delayed(replace(system, lower=None, upper=None).entries_of(system.start, 0, system.n))
     if system.is_local and not isinstance(system.rhs, da.Array):
-        (x,) = dask.compute(system.start)
-        found = _norms(system.matrix, system.rhs, x)
+        x, bounds = dask.compute(x, system.bounds_of(0, system.n))
+        found = _norms(system.matrix, system.rhs, bounds, x, 0)
         return float(found[0]) if system.vector else found
-    x = dask.delayed(system.entries_of(system.start, 0, system.n))
     parts = [
         dask.delayed(_norms)(
-            system.rows(start, stop), system.entries_of(system.rhs, start, stop), x
+            system.rows(start, stop),
+            system.entries_of(system.rhs, start, stop),
+            system.bounds_of(start, stop),
+            x,
+            start,
         )
         for start, stop in system.partition(min(nblocks, system.n)).ranges
     ]
@@ -274,8 +303,15 @@ def residual_norm(system: LinearSystem, nblocks: int = 16) -> Any:
     return float(found[0]) if system.vector else found
 
 
-def _norms(rows: Any, b: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return norms(b - (rows @ x.T).T)
+def _norms(
+    rows: Any, b: np.ndarray, bounds: np.ndarray | None, x: np.ndarray, start: int
+) -> np.ndarray:
+    r = b - (rows @ x.T).T
+    if bounds is not None:
+        diagonal = rows.diagonal(start).astype(np.float64)
+        for rj, xj in zip(r, x, strict=True):
+            natural(rj, xj, start, diagonal, *bounds)
+    return norms(r)
 
 
 def shaped(x: Any, vector: bool) -> Any:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg.blas import dnrm2 as nrm2
 
 from dasksor.dense_rows import DenseRows
-from dasksor.sparse_rows import frozen
+from dasksor.sparse_rows import SparseRows, frozen
 from dasksor.storing import prepare_sparse
 
 FORWARD, BACKWARD = 1, -1
+Storage: TypeAlias = DenseRows | SparseRows
 
 
 class Rows(Protocol):
@@ -136,7 +137,7 @@ def _first_not_finite(matrix: sp.csr_array | np.ndarray) -> tuple[int, int, floa
     return row, int(matrix.indices[k]), float(matrix.data[k])
 
 
-def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Rows:
+def prepare_rows(matrix: sp.csr_array | np.ndarray, start: int) -> Storage:
     """Make rows ``start, start + 1, ...`` of a matrix (canonical, all columns) ready for sweeps.
 
     Raises

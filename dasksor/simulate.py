@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from dasksor.analysis import row_facts
-from dasksor.choices import choose_method, choose_omega
+from dasksor.bounded_rows import with_bounds
+from dasksor.choices import check_bounded, choose_method, choose_omega
+from dasksor.contact import contact
 from dasksor.engine.balance import Balance
 from dasksor.engine.block import Block
 from dasksor.engine.course import Course
@@ -81,6 +83,7 @@ def simulate(
     rtol: float = 1e-5,
     atol: float = 0.0,
     maxiter: int | None = None,
+    bounds: Any = None,
 ) -> Simulation:
     """Solve ``A x = b`` as ``mode="async"`` does, in virtual time, from a seed.
 
@@ -90,7 +93,7 @@ def simulate(
 
     Parameters
     ----------
-    A, b, x0, blocks, staleness, accelerate, omega, sweep, rtol, atol, maxiter
+    A, b, x0, blocks, staleness, accelerate, omega, sweep, rtol, atol, maxiter, bounds
         As for `dasksor.solve`; ``A`` and ``b`` from NumPy or scipy. Two blocks for each worker
         by default.
     workers : int
@@ -129,7 +132,7 @@ def simulate(
         No verdict within 100 times the time that all sweeps would take with a repeat in each.
     """
     began = time.perf_counter()
-    system = LinearSystem.of(A, b, x0)
+    system = LinearSystem.of(A, b, x0, bounds)
     if not system.is_local:
         raise TypeError("simulate needs A as a NumPy or scipy matrix: build it here first")
     if workers < 1:
@@ -139,6 +142,7 @@ def simulate(
         sweep=sweep, blocks=blocks, staleness=staleness, accelerate=accelerate,
         mailbox=AUTO, checkpoint=None, checkpoint_every=0.0, client=None, callback=None,
     )  # fmt: skip
+    check_bounded(options, system)
     nblocks = check_blocks(blocks or min(system.n, 2 * workers), system.n)
     workers = min(workers, nblocks)
     _check_weather(workers, loss, duplicates, deaths, absence)
@@ -162,7 +166,7 @@ def simulate(
         notice=round_trip,
     )
     partition = system.partition(nblocks)
-    rows = [prepare_rows(system.rows(*r), r[0]) for r in partition.ranges]
+    rows = [_rows(system, *r) for r in partition.ranges]
     facts = [row_facts(block, partition) for block in rows]
     method = choose_method(options, system, facts, workers)
     course = Course(options.limits, choose_omega(options, system, facts, method))
@@ -192,11 +196,12 @@ def simulate(
     x = np.concatenate([parts[p] for p in range(nblocks)], axis=1)
     total, sweeps = Timings.sum(run.spent), method.sweeps(run.versions)
     outcome = Outcome(x, total, run.spent, run.messages, run.bytes_sent, sweeps)
+    touched = contact(system, x) if system.is_bounded else None
     result = result_of(
         system, options, course, outcome, began, setup,
         mode="async", reason="simulated", staleness=method.staleness,
         accelerate=method.acceleration, blocks=nblocks, workers=run.workers, mailbox="virtual",
-        losses=run.losses, moves=run.moves,
+        losses=run.losses, moves=run.moves, contact=touched,
     )  # fmt: skip
     clock = run.clock
     return Simulation(result, clock.now, run.trace, clock.lost, run.deaths, run.watches - 1)
@@ -217,6 +222,13 @@ def _check_weather(
             f"deaths must be below {workers}, the workers that have blocks, where nobody returns; "
             f"got {deaths}: give fewer, or a finite absence"
         )
+
+
+def _rows(system: LinearSystem, start: int, stop: int) -> Rows:
+    rows = prepare_rows(system.rows(start, stop), start)
+    if system.is_free:
+        return rows
+    return with_bounds(rows, system.bounds_here(start, stop), start)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from distributed import Client
 
 from dasksor.choices import (
     acceleration_here,
+    check_bounded,
     check_nullspace,
     choose_blocks,
     choose_method,
@@ -25,6 +26,7 @@ from dasksor.clusters import cluster_for, current_client
 from dasksor.dashboard.live import listener
 from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
+from dasksor.engine.contact import contact_of
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Thread
@@ -70,6 +72,7 @@ def solve(
     timeout: float | None = None,
     callback: Callable[[Measurement], object] | None = None,
     raise_on_failure: bool = False,
+    bounds: Any = None,
 ) -> Result:
     """Solve ``A x = b`` by successive over-relaxation (SOR), also on a Dask cluster.
 
@@ -143,6 +146,14 @@ def solve(
         residual; returning True, or raising StopIteration, stops the solve.
     raise_on_failure : bool
         Raise `NotConverged` instead of returning an unsuccessful result.
+    bounds : pair of float, array_like or dask.array.Array, optional
+        ``(lower, upper)``, numbers or arrays of shape (n,), -inf and inf for none: find ``x``
+        between them where ``r = b - A x`` is zero in components strictly between, not positive
+        at a lower and not negative at an upper bound. For symmetric positive definite ``A`` that
+        is the least ``x' A x / 2 - b' x``. Each update is clipped at once (projected SOR, Cryer
+        1971), and in place of ``b - A x`` the natural residual is measured,
+        ``a_ii (clip(x_i + r_i / a_ii, lower_i, upper_i) - x_i)``. Needs a positive diagonal; ``x0``
+        is moved between the bounds.
 
     Returns
     -------
@@ -162,7 +173,7 @@ def solve(
     *Applied Iterative Methods*, 1981. D. Chazan and W. Miranker, *Chaotic relaxation*, 1969.
     """
     began = time.perf_counter()
-    system = LinearSystem.of(A, b, x0)
+    system = LinearSystem.of(A, b, x0, bounds)
     request = Options.checked(
         system.n,
         rtol=rtol,
@@ -182,12 +193,14 @@ def solve(
         client=client,
         callback=callback,
     )
+    check_bounded(request, system)
     has_client = client is not None or current_client() is not None
     if request.stays_here:
         system, has_client = system.gathered(), False
     accelerate = acceleration_here(request, system)
     check_nullspace(request, system, accelerate)
     has_client &= request.nullspace is None
+    has_client &= system.is_free or request.accelerate != "cg"
     mode, reason = choose_mode(request.mode, system, has_client=has_client, accelerate=accelerate)
     if mode in ("sequential", "threads"):
         ready = Prepared(system.matrix, mode, reason, accelerate, request)
@@ -251,12 +264,16 @@ def solve_there(
         outcome = run.run(as_dask=as_dask and not ours)
         mailbox = ", ".join(run.mailboxes) or None
         placed, losses, moves = run.placement, run.losses, run.moves
+    touched = contact_of(system, placed, outcome.x, client) if system.is_bounded else None
     if as_dask and ours:
-        outcome.x = da.from_array(outcome.x, chunks=(-1, placed.partition.sizes))
+        chunks = (-1, placed.partition.sizes)
+        outcome.x = da.from_array(outcome.x, chunks=chunks)
+        touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
     return result_of(
         system, request, course, outcome, began, setup,
         mode=mode, reason=reason, staleness=method.staleness, accelerate=method.acceleration,
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
+        contact=touched,
     )  # fmt: skip
 
 

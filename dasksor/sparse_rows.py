@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +20,8 @@ LEAST_GROUP = 512
 LEAST_BYTES = 4_000_000
 # Entries that are looked at together, where a look takes many times their bytes.
 SOME = 2**15
+# Lower and upper bounds of the rows' own unknowns, for sweeps that clip; frozen.
+Bounds: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,16 @@ class CsrRows:
         return self.first, self.indices, self.values, self.before, self.after, self.diagonal
 
     def sweep(
-        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+        self,
+        x: np.ndarray,
+        b: np.ndarray,
+        omega: float,
+        direction: int,
+        count: int = 1,
+        bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = csr.forward if direction > 0 else csr.backward
         group = max(self.reach, LEAST_GROUP)
-        used = group * sizeof(self) // self.size
-        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
-        return _passes(relax, self.size, group, used, direction, count, systems)
+        return _passes(self, csr, self.size, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -109,14 +114,17 @@ class DiagonalRows:
         return self.values, self.chunk, self.offsets, below, self.diagonal
 
     def sweep(
-        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+        self,
+        x: np.ndarray,
+        b: np.ndarray,
+        omega: float,
+        direction: int,
+        count: int = 1,
+        bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = diagonals.forward if direction > 0 else diagonals.backward
         chunks = -(-self.size // self.chunk)
         group = -(-max(int(np.abs(self.offsets).max()), LEAST_GROUP) // self.chunk)
-        used = group * sizeof(self) // chunks
-        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
-        return _passes(relax, chunks, group, used, direction, count, systems)
+        return _passes(self, diagonals, chunks, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -170,14 +178,16 @@ class TripleRows:
         return self.first, self.indices, self.values, *inside, self.diagonal
 
     def sweep(
-        self, x: np.ndarray, b: np.ndarray, omega: float, direction: int, count: int = 1
+        self,
+        x: np.ndarray,
+        b: np.ndarray,
+        omega: float,
+        direction: int,
+        count: int = 1,
+        bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = triples.forward if direction > 0 else triples.backward
-        number = self.size // 3
         group = max(self.reach, LEAST_GROUP) // 3 + 1
-        used = group * sizeof(self) // number
-        systems = [(*self._storage, omega, bj, xj, self.own) for xj, bj in zip(x, b, strict=True)]
-        return _passes(relax, number, group, used, direction, count, systems)
+        return _passes(self, triples, self.size // 3, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -227,23 +237,29 @@ def _columns(rows: SparseRows) -> np.ndarray:
 
 
 def _passes(
-    relax: Any,
+    rows: SparseRows,
+    kernels: Any,
     units: int,
     group: int,
-    used: int,
+    x: np.ndarray,
+    b: np.ndarray,
+    omega: float,
     direction: int,
     count: int,
-    systems: list[tuple[Any, ...]],
+    bounds: Bounds | None,
 ) -> np.ndarray:
-    """Make ``count`` passes over each system; a group of ``units`` uses ``used`` bytes.
+    """Make ``count`` passes over each system; no row reads farther than a ``group`` of ``units``.
 
     Returns for each pass the sum of the squared changes.
     """
+    relax = kernels.forward if direction > 0 else kernels.backward
+    used = group * sizeof(rows) // units
     together = min(max(CACHE // used - 1, 1), MOST_PASSES)
     if used // group * units < LEAST_BYTES:
         together = 1
-    changes = np.zeros((len(systems), count))
-    for made, arguments in zip(changes, systems, strict=True):
+    changes = np.zeros((len(x), count))
+    for made, xj, bj in zip(changes, x, b, strict=True):
+        arguments = (*rows._storage, omega, bj, xj, rows.own, bounds)
         for first in range(0, count, together):
             some = made[first : first + together]
             if some.size > 1:

@@ -13,7 +13,7 @@ class Status(Enum):
     TIMEOUT = "the time limit was reached before the residual met the tolerance"
     STAGNATED = "the residual stopped falling before it met the tolerance"
     DIVERGED = "the residual grew beyond 10,000 times its start, or is not finite"
-    INDEFINITE = "a direction with x'Ax < 0 was found: A is not positive definite, as cg needs it"
+    INDEFINITE = "a direction with x'Ax < 0 was found: A is not positive definite, as this needs it"
     STOPPED = "the callback or the user stopped the solve"
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import dask
@@ -13,6 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from dask import delayed
 
+from dasksor.bounded_rows import check_positive
+from dasksor.bounds import Bound, are_infinite, as_bounds, part_of, projected
 from dasksor.errors import BlockError
 from dasksor.partition import Partition, crossings
 from dasksor.rows import Rows, canonical_csr, canonical_dense, check_rows, prepare_rows
@@ -27,7 +30,7 @@ ACCEPTED = (
 
 @dataclass(frozen=True)
 class LinearSystem:
-    """``A x = b`` with a start ``x0``, checked.
+    """``A x = b``, or the same between bounds, with a start ``x0``; checked.
 
     Attributes
     ----------
@@ -40,15 +43,20 @@ class LinearSystem:
         ``x0``, of the same shape; None for zero.
     vector : bool
         Whether ``b`` was one-dimensional.
+    lower, upper : ndarray, dask.array.Array or None
+        Bounds of the unknowns, shape (n,), the same for all right-hand sides; None for a system
+        without them.
     """
 
     matrix: Matrix
     rhs: np.ndarray | da.Array
     start: np.ndarray | da.Array | None
     vector: bool
+    lower: Bound | None = None
+    upper: Bound | None = None
 
     @classmethod
-    def of(cls, A: Any, b: Any, x0: Any = None) -> LinearSystem:
+    def of(cls, A: Any, b: Any, x0: Any = None, bounds: Any = None) -> LinearSystem:
         """Check and convert what the user gave.
 
         Raises
@@ -57,12 +65,15 @@ class LinearSystem:
             ``A`` is no matrix, or a dtype is complex or not numeric.
         ValueError
             Shapes do not match, ``A`` is not square or empty or has unknown chunks, an entry is
-            NaN or infinite, or a diagonal entry is zero.
+            NaN or infinite, or a diagonal entry is zero; with ``bounds`` also what `as_bounds`
+            says, and where a diagonal entry is negative.
         """
-        return cls.with_matrix(as_matrix(A), b, x0)
+        return cls.with_matrix(as_matrix(A), b, x0, bounds)
 
     @classmethod
-    def with_matrix(cls, matrix: Matrix, b: Any, x0: Any = None) -> LinearSystem:
+    def with_matrix(
+        cls, matrix: Matrix, b: Any, x0: Any = None, bounds: Any = None
+    ) -> LinearSystem:
         """The same with a matrix that has been checked before."""
         n = matrix.shape[0]
         rhs = as_vectors(b, n, "b")
@@ -71,7 +82,11 @@ class LinearSystem:
             raise ValueError(
                 f"x0 has shape {np.shape(x0)} but b has shape {np.shape(b)}: they must match"
             )
-        return cls(matrix, rhs, start, np.ndim(b) == 1)
+        if bounds is None:
+            return cls(matrix, rhs, start, np.ndim(b) == 1)
+        if isinstance(matrix, np.ndarray | sp.csr_array):
+            check_positive(matrix.diagonal())
+        return cls(matrix, rhs, start, np.ndim(b) == 1, *as_bounds(bounds, n))
 
     @property
     def n(self) -> int:
@@ -85,6 +100,16 @@ class LinearSystem:
     def is_local(self) -> bool:
         """Whether all of ``A`` is in this process."""
         return not isinstance(self.matrix, da.Array | RowFactory)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the unknowns have bounds, which may be infinite."""
+        return self.lower is not None
+
+    @cached_property
+    def is_free(self) -> bool:
+        """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
+        return self.lower is None or self.upper is None or are_infinite(self.lower, self.upper)
 
     @property
     def entries(self) -> int | None:
@@ -140,19 +165,51 @@ class LinearSystem:
         return replace(self, matrix=matrix)
 
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
-        """All of `rhs` and `start` in this process."""
+        """All of `rhs`, and of `start` between the bounds, in this process."""
         parts = self.entries_of(self.rhs, 0, self.n), self.entries_of(self.start, 0, self.n)
         return dask.compute(*parts, scheduler="threads")
 
     def entries_of(self, vectors: np.ndarray | da.Array | None, start: int, stop: int) -> Any:
-        """Entries ``start, ..., stop - 1`` of `rhs` or `start`: an array, or a ``Delayed`` one."""
+        """Entries ``start, ..., stop - 1`` of `rhs` or `start`: an array, or a ``Delayed`` one.
+
+        Those of `start` are projected onto the bounds.
+        """
+        if vectors is self.rhs:
+            return _part(self.rhs, start, stop, "b")
         if vectors is None:
-            return delayed(np.zeros, pure=False)((self.nrhs, stop - start))
-        part = vectors[:, start:stop]
-        if isinstance(part, da.Array):
-            name = "b" if vectors is self.rhs else "x0"
-            return delayed(checked_entries)(part.rechunk(-1).to_delayed().item(), name, start)
-        return np.ascontiguousarray(part)
+            part = delayed(np.zeros, pure=False)((self.nrhs, stop - start))
+        else:
+            part = _part(vectors, start, stop, "x0")
+        bounds = self.bounds_of(start, stop)
+        if bounds is None:
+            return part
+        if isinstance(part, np.ndarray) and isinstance(bounds, np.ndarray):
+            return projected(part, bounds)
+        return delayed(projected)(part, bounds)
+
+    def bounds_here(self, start: int, stop: int) -> np.ndarray:
+        """`bounds_of` those unknowns, in this process."""
+        (bounds,) = dask.compute(self.bounds_of(start, stop), scheduler="threads")
+        return bounds
+
+    def bounds_of(self, start: int, stop: int) -> Any:
+        """Bounds of the unknowns ``start, ..., stop - 1``; None where all are free.
+
+        Returns
+        -------
+        ndarray, shape (2, stop - start), or a ``Delayed`` one
+            Lower and upper bounds.
+        """
+        if self.lower is None or self.upper is None or self.is_free:
+            return None
+        return part_of(self.lower, self.upper, start, stop)
+
+
+def _part(vectors: np.ndarray | da.Array, start: int, stop: int, name: str) -> Any:
+    part = vectors[:, start:stop]
+    if isinstance(part, da.Array):
+        return delayed(checked_entries)(part.rechunk(-1).to_delayed().item(), name, start)
+    return np.ascontiguousarray(part)
 
 
 def as_matrix(A: Any) -> Matrix:

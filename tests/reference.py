@@ -38,6 +38,33 @@ def dense_sweeps(A, b, x, omega, passes):
     return x
 
 
+def dense_bounded_sweep(A, b, x, omega, bounds, direction=FORWARD):
+    """The same, each new value clipped at once."""
+    A, x = np.asarray(A, dtype=np.float64), np.array(x, dtype=np.float64)
+    for i in range(len(x))[::direction]:
+        x[i] = np.clip(x[i] + omega / A[i, i] * (b[i] - A[i] @ x), bounds[0][i], bounds[1][i])
+    return x
+
+
+def natural_residual(A, b, x, bounds):
+    """``a_ii (clip(x_i + r_i / a_ii) - x_i)``, zero exactly at a solution."""
+    d = A.diagonal()
+    return d * (np.clip(x + (b - A @ x) / d, *bounds) - x)
+
+
+def bounded_problem(rng, A):
+    """``b``, bounds, and the one ``x`` that solves them, some of it at lower and upper bounds.
+
+    Chosen backwards: ``b = A x - m``, the multipliers ``m`` of the sign that the bound asks for.
+    """
+    n = A.shape[0]
+    x, push = rng.uniform(-1.0, 1.0, n), rng.uniform(0.1, 1.0, n)
+    side = rng.choice([-1, 0, 1], n)
+    far = rng.choice([0.5, np.inf], (2, n))
+    lower, upper = x - np.where(side == -1, 0.0, far[0]), x + np.where(side == 1, 0.0, far[1])
+    return A @ x + push * side, (lower, upper), x
+
+
 def random_pattern(rng, n):
     """Where off-diagonal entries stand: not symmetric, some rows empty, some nearly full."""
     density = rng.choice([0.0, 0.1, 0.4, 0.9], size=(n, 1))

@@ -59,6 +59,22 @@ def test_solve_reads_b_and_seed_text(tmp_path):
     assert np.allclose(np.load(tmp_path / "x.npy"), 7.0, rtol=1e-3)
 
 
+def test_bounds_are_numbers_or_files(poisson, tmp_path):
+    A, upper = problems.poisson((12, 11)), np.linspace(0.1, 3.0, 132)
+    np.save(tmp_path / "ub.npy", upper)
+    np.save(tmp_path / "b.npy", np.ones(132))
+    bounded = ["solve", poisson, "--lb", -1, "--ub", tmp_path / "ub.npy", "--rtol", 1e-9]
+    found = run(*bounded, "-b", tmp_path / "b.npy", "-o", tmp_path / "x.npy")
+    assert found.exit_code == 0
+    assert "natural residual norm" in found.output
+    expected = dasksor.solve(A, np.ones(132), bounds=(-1.0, upper), rtol=1e-9)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), expected.x)
+    assert "largest error" not in run(*bounded).output
+    refused = run("solve", poisson, "--lb", 4, "--ub", tmp_path / "ub.npy")
+    assert refused.exit_code == 2
+    assert "lower bound 4 is above the upper bound 0.1 at row 0" in refused.output
+
+
 def test_json_holds_the_whole_result(poisson):
     found = run("solve", poisson, "--json", "--omega", 1.5, "--mode", "sequential")
     result = json.loads(found.output)

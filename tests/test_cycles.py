@@ -23,6 +23,7 @@ from simulated import counted, limits
 import dasksor
 from dasksor import Status, problems
 from dasksor.analysis import row_facts
+from dasksor.bounded_rows import with_bounds
 from dasksor.coarse import aggregates
 from dasksor.engine.course import Course
 from dasksor.engine.host import Host
@@ -98,11 +99,14 @@ class Cycles:
     """
 
     def __init__(self, case, course, *, passes=(FORWARD,), rule=ENERGY):
-        system = LinearSystem.of(case.A, case.b.T, case.x0.T)
+        system = LinearSystem.of(case.A, case.b.T, case.x0.T, getattr(case, "bounds", None))
         matrix, (rhs, start) = system.gathered().matrix, system.vectors()
         self.partition = Partition(case.cuts)
         ranges, nblocks = self.partition.ranges, self.partition.nblocks
         rows = [prepare_rows(matrix[i:j], i) for i, j in ranges]
+        if rule.is_bounded:
+            cuts = zip(rows, ranges, strict=True)
+            rows = [with_bounds(block, system.bounds_of(i, j), i) for block, (i, j) in cuts]
         self.groups = np.concatenate([aggregates(block) for block in rows])
         every = exchanges([row_facts(block, self.partition).needs for block in rows])
         method = Method(None, passes, rule)
@@ -140,7 +144,7 @@ class Cycles:
         if isinstance(message, Cycle):
             if block.index == 0:
                 self.cycles.append(message)
-            if message.step is not None:
+            if message.step is not None and message.cut is not Cut.NOTHING:
                 self._made[block.index].append(block.own.copy())
 
     @property

@@ -50,6 +50,11 @@ class Pieces:
         """``Z c`` in the unscaled system."""
         return self.weight * c[self.group]
 
+    def inside(self, free: np.ndarray) -> np.ndarray:
+        """Which columns are zero wherever unknowns are not free."""
+        outside = ~free & (self.weight != 0.0)
+        return np.bincount(self.group, outside, minlength=self.count) == 0.0
+
     def image(self, matrix: sp.csr_array, scale: np.ndarray, first: int, last: int) -> Entries:
         """Rows ``first, ..., last - 1`` of ``A Z``, each times its ``scale_i``."""
         arrays = (matrix.indptr, matrix.indices, matrix.data)
@@ -86,6 +91,9 @@ class Columns:
 
     def prolonged(self, c: np.ndarray) -> np.ndarray:
         return self.matrix @ c
+
+    def inside(self, free: np.ndarray) -> np.ndarray:
+        return abs(self.matrix).T @ np.where(free, 0.0, 1.0) == 0.0
 
     def image(self, matrix: sp.csr_array, scale: np.ndarray, first: int, last: int) -> Entries:
         own = matrix[first:last]

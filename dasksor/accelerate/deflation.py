@@ -8,7 +8,7 @@ With ``Z`` the aggregates' vectors, ``W = B Z`` and ``E = Z'W`` the residual is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,12 @@ from dasksor.accelerate.aggregation import (
 from dasksor.accelerate.basis import Basis, basis_of
 from dasksor.accelerate.triangles import Entries
 from dasksor.coarse import Factors
+from dasksor.kernels import faces
 
 # Entries of the coarse factors for each entry of A: what a coarse solve may add to an iteration.
 BUDGET = 0.3
+# A coarse space that lacks fewer columns than so is not worth new factors.
+NEARLY_ALL = 0.995
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,14 @@ class Deflation:
         ``Z``, for ``A`` and not for the scaled matrix.
     images : list of Entries
         ``W`` of the scaled matrix, for each block its rows.
+    matrix : csr_array
+        ``E``.
     """
 
     basis: Basis
     images: list[Entries]
-    _factors: Factors
+    matrix: sp.csr_array
+    _factors: Factors | KeptFactors
 
     @property
     def count(self) -> int:
@@ -53,6 +59,44 @@ class Deflation:
     def solve(self, sums: np.ndarray) -> np.ndarray:
         """``E^-1`` times the sum of the rows of ``sums``."""
         return self._factors.solve(sums.sum(axis=0))
+
+    def restricted(self, free: np.ndarray, before: Deflation | None = None) -> Deflation | None:
+        """The columns that are zero wherever unknowns are not free; None where there are none.
+
+        The others stay, and are not used. The factors of ``before``, made for other free unknowns,
+        go on to serve where they have nearly the same columns.
+        """
+        inside = self.basis.inside(free)
+        if not inside.any():
+            return None
+        images = []
+        for rows, ptr, columns, values in self.images:
+            own = np.empty_like(values)
+            faces.listed(rows, ptr, values, free, own)
+            images.append((rows, ptr, columns, own))
+        factors = before and before._factors
+        if not isinstance(factors, KeptFactors) or not factors.serve(inside):
+            factors = KeptFactors(self.matrix, self.basis.null, np.flatnonzero(inside))
+        return replace(self, images=images, _factors=factors)
+
+
+class KeptFactors:
+    """Factors of some rows and columns of ``E``; solutions are zero in the others."""
+
+    def __init__(self, matrix: sp.csr_array, null: np.ndarray, kept: np.ndarray) -> None:
+        self._kept = kept
+        self._factors = Factors(sp.csr_array(matrix[kept][:, kept]), null[kept])
+
+    def serve(self, inside: np.ndarray) -> bool:
+        """Whether no other than these columns are used, and nearly all of them."""
+        enough = self._kept.size >= NEARLY_ALL * np.count_nonzero(inside)
+        return bool(enough and inside[self._kept].all())
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """For ``b`` of shape (n,)."""
+        x = np.zeros_like(b)
+        x[self._kept] = self._factors.solve(b[self._kept])
+        return x
 
 
 def deflation_of(
@@ -87,5 +131,5 @@ def deflation_of(
         count += size
     basis = basis_of(vectors, group, count, scale)
     images = on_team(lambda p: basis.image(matrix, scale, *ranges[p]))
-    restricted = sum(basis.energy(image, scale) for image in images)
-    return Deflation(basis, images, Factors(sp.csr_array(restricted), basis.null))
+    energy = sp.csr_array(sum(basis.energy(image, scale) for image in images))
+    return Deflation(basis, images, energy, Factors(energy, basis.null))

@@ -50,17 +50,25 @@ class Gradients:
     may_rise = True
 
     def __init__(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
-        self._splitting, self._b = splitting, b
-        self._x0 = x0.copy()
+        n = b.size
         self._residual = np.empty_like(b)
+        self._x, self._r, self._p, self._t, self._y = (np.empty(n) for _ in range(5))
+        self._norm = math.inf
+        self._take(splitting, b, x0.copy())
+
+    def turn(self, splitting: Splitting, b: np.ndarray) -> None:
+        """Begin anew, from zero, with another splitting of as many unknowns, in the same memory."""
+        self._take(splitting, b, np.zeros_like(b))
+        self._residual[:] = b
+        self._norm = float(nrm2(b))
+
+    def _take(self, splitting: Splitting, b: np.ndarray, x0: np.ndarray) -> None:
+        self._splitting, self._b, self._x0 = splitting, b, x0
         self.iterations = 0
         self.estimate = math.inf
         self.indefinite = self.exhausted = False
-        n = b.size
-        self._x, self._r, self._p, self._t, self._y = (np.empty(n) for _ in range(5))
         self._fresh = True
         self._rho, self._beta, self._looked = 0.0, 0.0, 0
-        self._norm = math.inf
         # The norm of the residual that is solved for: squares of it might overflow.
         self._unit = 1.0
         # The norm of the residual over that of r, when it was looked at last.

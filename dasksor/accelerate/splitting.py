@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from dasksor.accelerate.deflation import Deflation, deflation_of
 from dasksor.accelerate.team import Team
 from dasksor.accelerate.triangles import NO_ENTRIES, DenseTriangles, Entries, Triangles, split
-from dasksor.kernels import dense, vectors
+from dasksor.kernels import dense, faces, vectors
 from dasksor.partition import Partition
 
 T = TypeVar("T")
@@ -24,6 +24,13 @@ class SplitBlock(NamedTuple):
     triangles: Triangles
     couplings: Entries
     image: Entries
+
+    def restricted(self, free: np.ndarray, image: Entries) -> SplitBlock:
+        """See `Splitting.restricted`; ``image`` has the rows of ``W`` there."""
+        rows, ptr, columns, values = self.couplings
+        kept = np.empty_like(values)
+        faces.listed(rows, ptr, values, free, kept)
+        return SplitBlock(self.triangles.restricted(free), (rows, ptr, columns, kept), image)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,25 @@ class Splitting:
         else:
             arrays = (matrix.indptr, matrix.indices, matrix.data)
             vectors.residual(*arrays, part.first, part.last, b, x, r)
+
+    def restricted(self, free: np.ndarray, before: Splitting | None = None) -> Splitting:
+        """The splitting of the rows and columns of the ``free`` unknowns, the others' the identity.
+
+        Vectors stay as long, and zero where they are not free. `matrix` is still the whole one.
+        ``before`` is what was made for other free unknowns.
+        """
+        if free.all():
+            return self
+        earlier = before.deflation if before else None
+        space = self.deflation and self.deflation.restricted(free, earlier)
+        images = iter(space.images if space else [NO_ENTRIES] * self.partition.nblocks)
+        own = [[(block, next(images)) for block in part.blocks] for part in self.parts]
+
+        def part_of(member: int) -> Part:
+            blocks = [block.restricted(free, image) for block, image in own[member]]
+            return replace(self.parts[member], blocks=blocks)
+
+        return replace(self, parts=self.team.run(part_of), deflation=space)
 
 
 def prepare_splitting(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import blas
 
-from dasksor.kernels import bands, triangles
+from dasksor.kernels import bands, faces, triangles
 
 # Pointers, columns and values of compressed rows.
 Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -62,6 +62,16 @@ class CsrTriangles:
         """The squared 2-norm of ``weight (I + L) v``."""
         return triangles.weighted_norm(*self.lower, self.first, self.last, weight, v)
 
+    def restricted(self, free: np.ndarray) -> CsrTriangles:
+        """The same with rows and columns of the identity where unknowns are not free."""
+        return replace(self, lower=self._kept(self.lower, free), upper=self._kept(self.upper, free))
+
+    def _kept(self, triangle: Csr, free: np.ndarray) -> Csr:
+        ptr, idx, val = triangle
+        kept = np.empty_like(val)
+        faces.compressed(ptr, idx, val, self.first, free, kept)
+        return ptr, idx, kept
+
 
 @dataclass(frozen=True)
 class BandTriangles:
@@ -100,6 +110,11 @@ class BandTriangles:
 
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
         return bands.weighted_norm(self.bands, self.offsets, self.first, self.last, weight, v)
+
+    def restricted(self, free: np.ndarray) -> BandTriangles:
+        kept = np.empty_like(self.bands)
+        faces.banded(self.bands, self.offsets, self.first, self.last, free, kept)
+        return replace(self, bands=kept)
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,11 @@ class DenseTriangles:
     def weighted_norm(self, weight: np.ndarray, v: np.ndarray) -> float:
         image = weight / self.root * blas.dtrmv(self.values.T, v / self.root, trans=1)
         return float(image @ image)
+
+    def restricted(self, free: np.ndarray) -> DenseTriangles:
+        kept = np.where(np.outer(free, free), self.values, 0.0)
+        np.fill_diagonal(kept, self.values.diagonal())
+        return replace(self, values=kept)
 
 
 Triangles = CsrTriangles | BandTriangles | DenseTriangles

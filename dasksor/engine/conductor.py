@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dasksor.engine.course import Course
-from dasksor.engine.leader import MEASURE_EVERY
+from dasksor.engine.leader import NUMBERS
 from dasksor.engine.recall import START, Recall
 from dasksor.messages import Failure, Held, Piece, Progress, Stop, Stretch
 from dasksor.rows import joined
@@ -99,7 +99,7 @@ class Conductor:
         self._pieces = {}
         # Hosts that begin anew have no coarse space. Snapshots have numbers that those before them
         # have not given to others, which may be on their way to a checkpoint.
-        self._give(self.order.epoch + MEASURE_EVERY + 1, 0, targets=None, rhs_norms=None)
+        self._give(self.order.epoch + NUMBERS, 0, targets=None, rhs_norms=None)
         return self.recall.safe
 
     def _judge(self, pieces: list[Piece], now: float) -> Stretch | Stop:

@@ -172,7 +172,9 @@ class Course:
         rate = math.log(r0 / r1) / (k1 - k0) if 0.0 < r1 < r0 and k1 > k0 else 0.0
         if rate <= 0.0:
             return longest
-        left = float(np.max(np.log(norms) - np.log(self.targets))) / rate
+        # Of some right-hand sides nothing may be left.
+        with np.errstate(divide="ignore"):
+            left = float(np.max(np.log(norms) - np.log(self.targets))) / rate
         return int(min(longest, max(sweeps // 50, math.ceil(left))))
 
 

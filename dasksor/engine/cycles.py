@@ -1,30 +1,48 @@
-"""A block of an accelerated run: flexible conjugate directions over cycles of free sweeps.
+"""A block of an accelerated run: cycles of free sweeps, each with a step at its end.
 
-Every block keeps its part of the iterate ``x``, of the residual ``r = b - A x``, and of a few
-directions ``p_i`` with ``q_i = A p_i``. In a cycle it sweeps ``A z = r`` from ``z = 0`` over its
-own unknowns only, and waits for nobody. Then the corrections of all blocks are frozen, their halos
-exchanged, and every block computes its rows of ``A z`` exactly. The leader adds the inner products
-and sends the step back (see `dasksor.engine.leader`).
-
-Any ``z`` is allowed: the step is an exact line search along a direction made orthogonal to those
-kept, so what it minimises never grows, whatever the blocks did (Notay 2000): the energy norm of the
-error, or the norm of the residual (see `dasksor.engine.steps`).
+In a cycle a block sweeps over its own unknowns only, and waits for nobody. Then what all blocks
+found is frozen, their halos exchanged, and every block computes its rows of a product exactly. The
+leader adds the inner products and sends the step back (see `dasksor.engine.leader`). What is swept,
+and what a step does, is a `Descent`'s.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from typing import Protocol
 
 import numpy as np
 
-from dasksor.coarse import BlockOfCoarse, aggregates
-from dasksor.engine.leader import LEADER
 from dasksor.engine.recall import Saved, kept
 from dasksor.engine.snapshot import Snapshot
-from dasksor.engine.steps import StepRule
-from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Piece, Step, Stretch
+from dasksor.messages import CoarsePart, Cut, Cycle, Halo, Moments, Part, Piece, Reach, Stretch
 from dasksor.partition import Exchange
-from dasksor.rows import Rows, dots, norms
+from dasksor.rows import norms
+
+
+class Descent(Protocol):
+    """The vectors of one block; ``x`` are its unknowns, shape (nrhs, size)."""
+
+    x: np.ndarray
+
+    def begin(self, cycle: Cycle) -> Reach | None:
+        """Do what comes before the passes, which start from no correction; what there is to say."""
+        ...
+
+    def sweep(self, omega: float, direction: int) -> None:
+        """Make one pass over the correction."""
+        ...
+
+    def local(self, cut: Cut) -> np.ndarray:
+        """A copy of what ``cut`` freezes, over all columns of the block, shape (k, columns)."""
+        ...
+
+    def residual(self, y: np.ndarray) -> np.ndarray:
+        """The exact norms of the residual of the iterate, which is ``y`` with its halos."""
+        ...
+
+    def report(self, cycle: Cycle, y: np.ndarray) -> CoarsePart | Moments:
+        """What the leader has to know of the vector ``y`` that the cycle froze."""
+        ...
 
 
 class CycleBlock:
@@ -34,16 +52,16 @@ class CycleBlock:
     ----------
     index : int
         Block number.
-    rows : Rows
-        Its rows of ``A``.
     exchange : Exchange
         Its neighbours.
-    b, x0 : ndarray, shape (nrhs, size)
-        Its entries of the right-hand sides and of the start.
+    b : ndarray, shape (nrhs, size)
+        Its entries of the right-hand sides.
+    descent : Descent
+        Its vectors.
+    own : slice
+        Where its unknowns are among its columns.
     directions : tuple of int
         The passes of a cycle.
-    rule : StepRule
-        What a step minimises.
     """
 
     never_waits = has_unheard = False
@@ -51,45 +69,36 @@ class CycleBlock:
     def __init__(
         self,
         index: int,
-        rows: Rows,
         exchange: Exchange,
         b: np.ndarray,
-        x0: np.ndarray,
+        descent: Descent,
+        own: slice,
         *,
         directions: tuple[int, ...],
-        rule: StepRule,
     ) -> None:
         self.index = index
         self.exchange = exchange
         self.version = 0
-        self.outbox: list[Halo | Piece | CoarsePart | Moments] = []
-        self._rows, self._b, self._directions, self._rule = rows, b, directions, rule
-        self._own = slice(rows.own, rows.own + rows.size)
-        self._x = np.array(x0, dtype=np.float64)
-        self._r = np.zeros_like(self._x)
-        self._candidate = self._ahead = (np.zeros_like(self._x), np.zeros_like(self._x))
-        self._left = self._r
-        self._z = np.zeros((len(b), rows.columns.size))
-        self._past: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=rule.kept)
+        self.outbox: list[Halo | Piece | Part] = []
+        self._b, self._descent, self._own, self._directions = b, descent, own, directions
         self._cycle: Cycle | None = None
         self._begun = 0
         self._snapshot = Snapshot(index, exchange)
-        self._report: Piece | CoarsePart | Moments | None = None
-        self._frozen = self._z
-        self._coarse: BlockOfCoarse | None = None
+        self._report: Piece | Part | None = None
+        self._frozen = np.zeros((0, 0))
         self.measured: dict[int, Saved] = {}
 
     def resume(self, epoch: int, parts: dict[int, Saved]) -> None:
         """Go on from iterate ``epoch``, with no directions; ``parts`` are by epoch."""
         self.measured = dict(parts)
         self.version = parts[epoch].version
-        self._x = parts[epoch].x.copy()
+        self._descent.x = parts[epoch].x.copy()
         self._snapshot.epoch = epoch
 
     @property
     def own(self) -> np.ndarray:
         """The block's unknowns as they are now, shape (nrhs, size)."""
-        return self._x
+        return self._descent.x
 
     @property
     def ages(self) -> dict[int, int]:
@@ -120,24 +129,19 @@ class CycleBlock:
     def sweep(self) -> None:
         """Make one pass over the correction; freeze it after the last one."""
         assert self._cycle is not None
-        direction = self._directions[self._passes]
-        self._rows.sweep(self._z, self._left, self._cycle.omega, direction)
+        self._descent.sweep(self._cycle.omega, self._directions[self._passes])
         self.version += 1
         if not self.ready:
-            self._freeze(self._z.copy())
+            self._freeze()
 
     def measure(self) -> None:
         """Compute with the frozen vector what the cycle asks for, and report it."""
         assert self._cycle is not None
-        y = self._snapshot.release()
-        self._frozen = y
-        if self._cycle.cut is Cut.AGGREGATES:
-            self._report = self._coarse_part(y)
-        elif self._cycle.cut is Cut.ITERATE:
-            self._report = self._residual(y)
+        y = self._frozen = self._snapshot.release()
+        if self._cycle.cut is Cut.ITERATE:
+            self._say(self._piece(y))
         else:
-            self._report = self._moments(y)
-        self.outbox.append(self._report)
+            self._say(self._descent.report(self._cycle, y))
 
     def repeat(self) -> None:
         """Send again the halos of the present snapshot, and what was reported of it."""
@@ -160,83 +164,23 @@ class CycleBlock:
 
     def _begin(self, cycle: Cycle) -> None:
         self._cycle, self._begun, self._report = cycle, self.version, None
-        if cycle.members is not None:
-            assert self._coarse is not None
-            self._coarse.locate(cycle.members)
-        if cycle.step is not None:
-            self._make(cycle.step)
-        self._z[:] = 0.0
-        self._left = self._r - self._ahead[1] if self._rule.starts_coarse else self._r
-        if cycle.cut is Cut.AGGREGATES:
-            self._freeze(self._local(aggregates(self._rows)[None, :]))
-        elif cycle.cut is Cut.ITERATE:
-            self._freeze(self._local(self._x))
+        found = self._descent.begin(cycle)
+        if found is not None:
+            self._say(found)
+        elif cycle.cut is not Cut.CORRECTION:
+            self._freeze()
 
-    def _local(self, part: np.ndarray) -> np.ndarray:
-        vector = np.zeros((len(part), self._rows.columns.size))
-        vector[:, self._own] = part
-        return vector
-
-    def _freeze(self, vector: np.ndarray) -> None:
+    def _freeze(self) -> None:
         assert self._cycle is not None
+        vector = self._descent.local(self._cycle.cut)
         self.outbox += self._snapshot.take(self._cycle.epoch, vector, self._own)
 
-    # What is computed
+    def _say(self, report: Piece | Part) -> None:
+        self._report = report
+        self.outbox.append(report)
 
-    def _coarse_part(self, y: np.ndarray) -> CoarsePart:
-        self._coarse = BlockOfCoarse(self._rows, self._own, y[0].astype(np.int64))
-        entries = self._coarse.entries()
-        return CoarsePart(self.index, LEADER, self._snapshot.epoch, *entries)
-
-    def _residual(self, y: np.ndarray) -> Piece:
+    def _piece(self, y: np.ndarray) -> Piece:
         epoch = self._snapshot.epoch
-        self._r = self._minus_product(self._b, y)
+        residual = self._descent.residual(y)
         self.measured[epoch] = Saved(y[:, self._own].copy(), self.version)
-        return Piece(self.index, epoch, self.version, 0.0, 0.0, norms(self._r), norms(self._b))
-
-    def _moments(self, y: np.ndarray) -> Moments:
-        assert self._coarse is not None
-        r, rest = self._r, self._minus_product(self._left, y)
-        z, az = y[:, self._own].copy(), r - rest
-        if self._rule.starts_coarse:
-            z += self._ahead[0]
-        self._candidate = (z, az)
-        t = self._tested(z, az)
-        return Moments(
-            self.index,
-            LEADER,
-            self._snapshot.epoch,
-            np.array(
-                [
-                    dots(t, r),
-                    dots(t, az),
-                    *(dots(t, q) for _, q in self._past),
-                    *(dots(self._tested(p, q), r) for p, q in self._past),
-                ]
-            ),
-            norms(r),
-            np.array([self._coarse.summed(rest), self._coarse.summed(r)]),
-        )
-
-    def _tested(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        return q if self._rule.is_residual else p
-
-    def _make(self, step: Step) -> None:
-        assert self._coarse is not None
-        (p, q), correction = self._candidate, self._coarse.correction(step.coarse)
-        if self._rule.starts_coarse:
-            self._ahead = correction
-        else:
-            p += correction[0]
-            q += correction[1]
-        for beta, (p_i, q_i) in zip(step.conjugate, self._past, strict=True):
-            p -= beta[:, None] * p_i
-            q -= beta[:, None] * q_i
-        self._x += step.length[:, None] * p
-        self._r -= step.length[:, None] * q
-        self._past.append((p, q))
-
-    def _minus_product(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r = np.empty_like(b)
-        self._rows.residual(y, b, r)
-        return r
+        return Piece(self.index, epoch, self.version, 0.0, 0.0, residual, norms(self._b))

@@ -12,13 +12,12 @@ from dasksor.engine.leader import Leader
 from dasksor.engine.outcome import Timings
 from dasksor.engine.recall import Saved, kept
 from dasksor.messages import (
-    CoarsePart,
     Copy,
     Cycle,
     Halo,
     Held,
-    Moments,
     Order,
+    Part,
     Peer,
     Piece,
     Report,
@@ -109,7 +108,7 @@ class Host:
                 self._lead(self._leader.obey(message))
         elif isinstance(message, Cycle):
             self._tell(message)
-        elif isinstance(message, CoarsePart | Moments):
+        elif isinstance(message, Part):
             assert self._leader is not None
             self._lead(self._leader.receive(message))
         elif isinstance(message, Copy):
@@ -164,7 +163,8 @@ class Host:
 
     def step(self) -> bool:
         """Do one piece of work, a measurement or a pass; False when there is none to do."""
-        if self._due is not None:
+        # What blocks say at the beginning of a cycle can be all that the leader waits for.
+        while self._due is not None:
             cycle, self._due = self._due, None
             self._tell(cycle)
         for p, block in self.blocks.items():
@@ -207,7 +207,7 @@ class Host:
     def _deliver(self, block: Block | CycleBlock) -> None:
         messages, block.outbox = block.outbox, []
         for message in messages:
-            if isinstance(message, CoarsePart | Moments):
+            if isinstance(message, Part):
                 if self._leader is not None:
                     self._lead(self._leader.receive(message))
                 else:

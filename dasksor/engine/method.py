@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dasksor.engine.block import Block
 from dasksor.engine.conductor import Conductor
+from dasksor.engine.conjugate import Conjugate
 from dasksor.engine.course import Course
 from dasksor.engine.cycles import CycleBlock
+from dasksor.engine.faces import Faces
 from dasksor.engine.leader import LEADER, Leader
 from dasksor.engine.monitor import Monitor
 from dasksor.engine.recall import Saved
@@ -67,10 +70,17 @@ class Method:
         """The blocks ``numbers``, with their rows and vectors in the same order."""
         parts = zip(numbers, rows, exchanges, rhs, start, strict=True)
         if self.rule is not None:
-            return [CycleBlock(*part, directions=self.cycle, rule=self.rule) for part in parts]
+            return [self._cycle_block(self.rule, *part) for part in parts]
         return [
             Block(*part, staleness=self.staleness, directions=self.directions) for part in parts
         ]
+
+    def _cycle_block(
+        self, rule: StepRule, p: int, rows: Any, exchange: Exchange, b: np.ndarray, x0: np.ndarray
+    ) -> CycleBlock:
+        descent = (Faces if rule.is_bounded else Conjugate)(p, rows, b, x0, rule)
+        own = slice(rows.own, rows.own + rows.size)
+        return CycleBlock(p, exchange, b, descent, own, directions=self.cycle)
 
     def resumed(
         self,

@@ -11,6 +11,7 @@ from dask import delayed
 from distributed import Client, Future
 
 from dasksor.analysis import RowFacts, row_facts
+from dasksor.bounded_rows import with_bounds
 from dasksor.engine.futures import results, settle
 from dasksor.mailbox.routes import Site, look_around
 from dasksor.partition import Exchange, Partition, exchanges
@@ -169,9 +170,14 @@ def _bring(
         with dask.annotate(workers=[address], allow_other_workers=False):
             if system.is_local:
                 raw = _on_worker(system.rows(start, stop), client, address)
-                placed[0].append(delayed(prepare_rows, pure=False)(raw, start))
+                ready = delayed(prepare_rows, pure=False)(raw, start)
             else:
-                placed[0].append(system.prepared(start, stop))
+                ready = system.prepared(start, stop)
+            bounds = system.bounds_of(start, stop)
+            if bounds is not None:
+                there = _on_worker(bounds, client, address)
+                ready = delayed(with_bounds, pure=False)(ready, there, start)
+            placed[0].append(ready)
             for items, vectors in ((placed[1], system.rhs), (placed[2], system.start)):
                 entries = system.entries_of(vectors, start, stop)
                 items.append(_on_worker(entries, client, address))

@@ -20,11 +20,14 @@ class StepRule:
     is_residual : bool
         Whether ``t = q``, which minimises the norm of the residual for any ``A`` (GCR, Eisenstat,
         Elman and Schultz 1983); else ``t = p``, which minimises the energy norm of the error.
+    is_bounded : bool
+        Whether the iterate stays between bounds; directions are kept while its face does.
     """
 
     name: str
     kept: int
     is_residual: bool
+    is_bounded: bool = False
 
     @property
     def starts_coarse(self) -> bool:
@@ -38,4 +41,5 @@ class StepRule:
 
 ENERGY = StepRule("cg", 3, is_residual=False)
 # With ten kept the sweeps still grow with the grid; with three, cycles may stand still.
+BOUNDED = StepRule("cg", 3, is_residual=False, is_bounded=True)
 RESIDUAL = StepRule("gcr", 20, is_residual=True)

@@ -18,7 +18,7 @@ in: that makes results independent of both, bit for bit.
 forward sweep, filled up with zeros to groups of three: rows of many lengths become loops of few,
 which the processor foresees, and not many bytes are zeros. Row i has groups
 ``first[i], ..., first[i + 1] - 1``. Indices are unsigned: numba makes signed ones check for
-counting from the end.
+counting from the end. With ``bounds`` each new value is clipped, see `dasksor.kernels.bounded`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dasksor.kernels.bounded import clipped
 from dasksor.kernels.fused import fma
 
 GROUP = 3
@@ -111,7 +112,9 @@ def finished(g, diagonal, neighbour, omega, old, newest):
 
 
 @numba.njit(nogil=True, cache=True)
-def forward(begin, end, first, columns, values, before, after, diagonal, omega, b, x, own):
+def forward(
+    begin, end, first, columns, values, before, after, diagonal, omega, b, x, own, bounds=None
+):
     """Relax rows begin, ..., end - 1; return sum(change^2)."""
     total, edge = 0.0, np.uint64(x.size - 1)
     newest = x[max(own + begin - 1, 0)]
@@ -121,13 +124,16 @@ def forward(begin, end, first, columns, values, before, after, diagonal, omega, 
         g = fma(-np.float64(after[i]), x[min(at + ONE, edge)], b[i])
         g = subtract(g, first[i], first[i + ONE], columns, values, x)
         newest = finished(g, diagonal[i], before[i], omega, old, newest)
+        newest = clipped(newest, bounds, i)
         x[at] = newest
         total += (newest - old) * (newest - old)
     return total
 
 
 @numba.njit(nogil=True, cache=True)
-def backward(begin, end, first, columns, values, before, after, diagonal, omega, b, x, own):
+def backward(
+    begin, end, first, columns, values, before, after, diagonal, omega, b, x, own, bounds=None
+):
     """Relax rows end - 1, ..., begin; return sum(change^2)."""
     total = 0.0
     newest = x[min(own + end, x.size - 1)]
@@ -138,6 +144,7 @@ def backward(begin, end, first, columns, values, before, after, diagonal, omega,
         g = fma(-np.float64(before[i]), x[max(at, ONE) - ONE], b[i])
         g = subtract_back(g, first[i], first[i + ONE], columns, values, x)
         newest = finished(g, diagonal[i], after[i], omega, old, newest)
+        newest = clipped(newest, bounds, i)
         x[at] = newest
         total += (newest - old) * (newest - old)
     return total

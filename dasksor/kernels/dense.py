@@ -13,6 +13,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dasksor.kernels.bounded import clipped
 from dasksor.kernels.lanes import (
     LANES,
     add,
@@ -90,7 +91,7 @@ def read_tile(values, i, tile, direction, old, new):
 
 
 @numba.njit(nogil=True, cache=True)
-def relax_tile(old, new, rest, scale, x, tile, own, direction):
+def relax_tile(old, new, rest, scale, x, tile, own, direction, bounds):
     """Relax the rows of a tile, whose ``rest = b_i - sum_j a_ij x_j`` leaves the tile out."""
     width, squares = min(LANES, x.size - tile), 0.0
     rests = load(rest, 0)
@@ -101,8 +102,11 @@ def relax_tile(old, new, rest, scale, x, tile, own, direction):
         i = tile + c - own
         if 0 <= i < scale.size:
             store(rest, 0, rests)
-            change = scale[i] * rest[c]
-            x[tile + c] += change
+            change, before = scale[i] * rest[c], x[tile + c]
+            whole = before + change
+            x[tile + c] = clipped(whole, bounds, i)
+            if x[tile + c] != whole:
+                change = x[tile + c] - before
             squares += change * change
         rests = add_product(rests, load(new, LANES * c), spread(x[tile + c]))
     return squares
@@ -144,7 +148,7 @@ def tiles(own, size, direction):
 
 
 @numba.njit(nogil=True, cache=True)
-def sweep(values, scale, b, x, own, direction, squares):
+def sweep(values, scale, b, x, own, direction, squares, bounds=None):
     """Sweep the rows whose diagonal entries stand in columns ``own, own + 1, ...``.
 
     ``scale = omega / diagonal``; ``squares`` grows by the sum of the squared changes of each ``x``.
@@ -160,7 +164,7 @@ def sweep(values, scale, b, x, own, direction, squares):
             add_left(values, i, x[s], tile, left)
             prefetch_right(values, i + direction * LANES)
             rest_outside(b[s], left, right, i, rest)
-            squares[s] += relax_tile(old, new, rest, scale, x[s], tile, own, direction)
+            squares[s] += relax_tile(old, new, rest, scale, x[s], tile, own, direction, bounds)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dasksor.kernels.bounded import clipped
 from dasksor.kernels.fused import fma
 
 
@@ -73,11 +74,11 @@ def finish(t, c, values, neighbour, diagonal, first, omega, x, at, size):
 
 
 @numba.njit(nogil=True, cache=True)
-def recur(t, c, x, at, size, newest):
-    """``x_i = t_i + c_i x_i-1``; return sum(change^2)."""
+def recur(t, c, x, at, size, newest, bounds, first):
+    """``x_i = t_i + c_i x_i-1``, clipped; return sum(change^2)."""
     total = 0.0
     for k in range(size):
-        newest = fma(c[k], newest, t[k])
+        newest = clipped(fma(c[k], newest, t[k]), bounds, first + k)
         change = newest - x[at + k]
         total += change * change
         x[at + k] = newest
@@ -85,12 +86,12 @@ def recur(t, c, x, at, size, newest):
 
 
 @numba.njit(nogil=True, cache=True)
-def recur_back(t, c, x, at, size, newest):
-    """``x_i = t_i + c_i x_i+1``, last row first."""
+def recur_back(t, c, x, at, size, newest, bounds, first):
+    """``x_i = t_i + c_i x_i+1``, clipped, last row first."""
     total = 0.0
     for j in range(size):
         k = size - np.uint64(1) - j
-        newest = fma(c[k], newest, t[k])
+        newest = clipped(fma(c[k], newest, t[k]), bounds, first + k)
         change = newest - x[at + k]
         total += change * change
         x[at + k] = newest
@@ -99,7 +100,7 @@ def recur_back(t, c, x, at, size, newest):
 
 # Chunks are so short that a call for each would cost as much as a diagonal.
 @numba.njit(nogil=True, cache=True)
-def forward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own):
+def forward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own, bounds=None):
     """Relax chunks begin, ..., end - 1; return sum(change^2)."""
     t, c = np.empty(chunk), np.empty(chunk)
     count, total = offsets.size, 0.0
@@ -115,12 +116,12 @@ def forward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, ow
         near = np.uint64(v + below * chunk)
         finish(t, c, values, near, diagonal, np.uint64(first), omega, x, np.uint64(at), size)
         newest = x[at - 1] if at > 0 else 0.0
-        total += recur(t, c, x, np.uint64(at), size, newest)
+        total += recur(t, c, x, np.uint64(at), size, newest, bounds, np.uint64(first))
     return total
 
 
 @numba.njit(nogil=True, cache=True)
-def backward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own):
+def backward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, own, bounds=None):
     """Relax chunks end - 1, ..., begin, last row first; return sum(change^2)."""
     t, c = np.empty(chunk), np.empty(chunk)
     count, total = offsets.size, 0.0
@@ -136,7 +137,7 @@ def backward(begin, end, values, chunk, offsets, below, diagonal, omega, b, x, o
         near = np.uint64(v + (below + 1) * chunk)
         finish(t, c, values, near, diagonal, np.uint64(first), omega, x, np.uint64(at), size)
         newest = x[at + m] if at + m < x.size else 0.0
-        total += recur_back(t, c, x, np.uint64(at), size, newest)
+        total += recur_back(t, c, x, np.uint64(at), size, newest, bounds, np.uint64(first))
     return total
 
 

@@ -106,7 +106,7 @@ def keep_right(values, x, tile, kept):
 
 
 @numba.njit(nogil=True, cache=True)
-def sweep(values, scale, b, x, direction, squares):
+def sweep(values, scale, b, x, direction, squares, bounds=None):
     """As `dasksor.kernels.dense.sweep`, for a whole matrix that equals its transpose."""
     left, right, rest = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
     old, new = np.zeros(LANES * LANES), np.zeros(LANES * LANES)
@@ -122,7 +122,7 @@ def sweep(values, scale, b, x, direction, squares):
                 add_left(values, tile, x[s], tile, left)
                 take_right(values, x[s], tile, kept[s], right)
             rest_outside(b[s], left, right, tile, rest)
-            squares[s] += relax_tile(old, new, rest, scale, x[s], tile, 0, direction)
+            squares[s] += relax_tile(old, new, rest, scale, x[s], tile, 0, direction, bounds)
             if direction > 0:
                 keep_left(values, x[s], tile, kept[s])
             else:

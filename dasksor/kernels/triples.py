@@ -12,6 +12,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dasksor.kernels.bounded import clipped
 from dasksor.kernels.csr import ONE, THREE, TWO, finished
 from dasksor.kernels.fused import fma
 
@@ -129,7 +130,9 @@ def store(x, at, x0, x1, x2):
 
 
 @numba.njit(nogil=True, cache=True)
-def forward(begin, end, first, columns, values, left, right, before, after, d, omega, b, x, own):
+def forward(
+    begin, end, first, columns, values, left, right, before, after, d, omega, b, x, own, bounds=None
+):
     """Relax triples begin, ..., end - 1, ``d`` the diagonal; return sum(change^2)."""
     total, newest = 0.0, x[max(own + 3 * begin - 1, 0)]
     for q in range(np.uint64(begin), np.uint64(end)):
@@ -138,15 +141,20 @@ def forward(begin, end, first, columns, values, left, right, before, after, d, o
         g = opened(q, right, after, b, x, at)
         g0, g1, g2 = subtract(g, first[q], first[q + ONE], columns, values, x)
         x0 = finished(g0, d[i], before[i], omega, x[at], newest)
+        x0 = clipped(x0, bounds, i)
         x1 = finished(g1, d[i + ONE], before[i + ONE], omega, x[at + ONE], x0)
+        x1 = clipped(x1, bounds, i + ONE)
         g2 = fma(-np.float64(left[q]), x0, g2)
         newest = finished(g2, d[i + TWO], before[i + TWO], omega, x[at + TWO], x1)
+        newest = clipped(newest, bounds, i + TWO)
         total += store(x, at, x0, x1, newest)
     return total
 
 
 @numba.njit(nogil=True, cache=True)
-def backward(begin, end, first, columns, values, left, right, before, after, d, omega, b, x, own):
+def backward(
+    begin, end, first, columns, values, left, right, before, after, d, omega, b, x, own, bounds=None
+):
     """Relax triples end - 1, ..., begin; return sum(change^2)."""
     total, newest = 0.0, x[min(own + 3 * end, x.size - 1)]
     for p in range(np.uint64(begin), np.uint64(end)):
@@ -156,9 +164,12 @@ def backward(begin, end, first, columns, values, left, right, before, after, d, 
         g = opened_back(q, left, before, b, x, at)
         g0, g1, g2 = subtract_back(g, first[q], first[q + ONE], columns, values, x)
         x2 = finished(g2, d[i + TWO], after[i + TWO], omega, x[at + TWO], newest)
+        x2 = clipped(x2, bounds, i + TWO)
         x1 = finished(g1, d[i + ONE], after[i + ONE], omega, x[at + ONE], x2)
+        x1 = clipped(x1, bounds, i + ONE)
         g0 = fma(-np.float64(right[q]), x2, g0)
         newest = finished(g0, d[i], after[i], omega, x[at], x1)
+        newest = clipped(newest, bounds, i)
         total += store(x, at, newest, x1, x2)
     return total
 

@@ -12,8 +12,7 @@ from dasksor.planning.forecast import MODES
 from dasksor.planning.machine import Machine
 from dasksor.planning.plan import OMEGAS
 from dasksor.planning.plan import plan as planned
-
-FILE = click.Path(path_type=Path)
+from dasksor.terminal import FILE, one_line_errors
 
 
 class _Numbers(click.ParamType):
@@ -74,7 +73,7 @@ def plan(
         raise click.UsageError("nothing to do: give --shape, or --calibrate FILE")
     if machine is not None and measure is not None:
         raise click.UsageError("--machine and --calibrate contradict each other: give one")
-    try:
+    with one_line_errors():
         costs = calibrate() if machine is None else Machine.load(machine)
         if cores is not None:
             costs = costs.replace(cores=cores)
@@ -87,8 +86,4 @@ def plan(
         )
         if plot is not None:
             found.plot(plot)
-    except (ValueError, OSError) as error:
-        raise click.UsageError(" ".join(str(error).split())) from error
-    except RuntimeError as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))

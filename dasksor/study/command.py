@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from dasksor.study.record import Study
 from dasksor.study.run import MACHINE, check
 from dasksor.study.run import run as run_study
 from dasksor.study.tables import REPORT, summary
+from dasksor.terminal import FILE, one_line_errors
 
-FILE = click.Path(path_type=Path)
 INTERRUPTED = 130
 
 
@@ -69,7 +67,7 @@ def run(toml: Path | None, machine: Path | None, folder: Path, **options: Any) -
         raise click.UsageError("--toml describes all of the grid: leave the other options out")
     if toml is None and "problems" not in given:
         raise click.UsageError(f"nothing to solve: give --problem, such as {known()}, or --toml")
-    with _one_line_errors():
+    with one_line_errors():
         grid = Grid.read(toml) if toml is not None else _grid(given)
         costs = None if machine is None else Machine.load(machine)
         _run(grid, folder, costs)
@@ -79,7 +77,7 @@ def run(toml: Path | None, machine: Path | None, folder: Path, **options: Any) -
 @click.argument("folder", type=FILE)
 def report(folder: Path) -> None:
     """Write the report of a study again."""
-    with _one_line_errors():
+    with one_line_errors():
         click.echo(f"report: {Study.load(folder).report(folder / REPORT)}")
 
 
@@ -88,7 +86,7 @@ def _preset(name: str, preset: Preset) -> click.Command:
     @click.option("-o", "folder", type=FILE, help=f"[default: study-{name}]")
     def command(quick: bool, folder: Path | None) -> None:
         folder = folder or Path(f"study-{name}-quick" if quick else f"study-{name}")
-        with _one_line_errors():
+        with one_line_errors():
             grid = preset.grid(quick)
             check(grid, folder)
             _run(grid, folder, _costs(folder) if preset.predicts and not quick else None)
@@ -140,11 +138,3 @@ def _run(grid: Grid, folder: Path, machine: Machine | None) -> None:
         raise SystemExit(INTERRUPTED) from None
     console.print(summary(found))
     click.echo(f"report: {found.report(folder / REPORT)}")
-
-
-@contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError, OSError) as error:
-        raise click.UsageError(" ".join(str(error).split())) from error

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,18 @@ def _call(command: list[Any], timeout: float) -> str:
     return output.strip().splitlines()[-1]
 
 
-def _run(command: list[Any], problem: Problem, answer: Path, rtol: float, timeout: float) -> dict:
-    """One run of a program that prints JSON and writes x."""
+def _run(
+    files: _Files, command: Callable[[Path, Path, Path], list[Any]], problem: Problem,
+    rtol: float, timeout: float,
+) -> dict[str, Any]:  # fmt: skip
+    """One run of a program that prints JSON; its ``command`` names the files of A, b and x."""
+    if reason := _too_large(problem):
+        return {"skipped": reason}
+    matrix, rhs = files.of(problem)
+    answer = files.folder / "x"
     # What starts and loads has its own time; the program's own limit is that of the solve.
     try:
-        fields = json.loads(_call(command, timeout + 60.0))
+        fields = json.loads(_call(command(matrix, rhs, answer), timeout + 60.0))
     except PeerError as error:
         return {"skipped": str(error)}
     sweeps = float(np.mean(fields["sweeps_per_block"]))
@@ -148,16 +156,16 @@ class CProgram:
         self, problem: Problem, workers: int, mode: str, stop: list[Any], rtol: float,
         timeout: float, omega: float,
     ) -> dict[str, Any]:  # fmt: skip
-        reason = self.available() or _too_large(problem)
-        if reason:
+        if reason := self.available():
             return {"skipped": reason}
-        matrix, rhs = self._files.of(problem)
-        answer = self._files.folder / "x"
-        command = [
-            self._program, "-b", rhs, "-t", workers, "-w", omega, *stop, "-l", timeout,
-            "-o", answer, *(["-s"] if mode == "synchronous" else []), matrix,
-        ]  # fmt: skip
-        return _run(command, problem, answer, rtol, timeout)
+
+        def command(matrix: Path, rhs: Path, answer: Path) -> list[Any]:
+            return [
+                self._program, "-b", rhs, "-t", workers, "-w", omega, *stop, "-l", timeout,
+                "-o", answer, *(["-s"] if mode == "synchronous" else []), matrix,
+            ]  # fmt: skip
+
+        return _run(self._files, command, problem, rtol, timeout)
 
 
 def _compiler() -> str | None:
@@ -184,17 +192,17 @@ class Dispy:
         self, problem: Problem, workers: int, mode: str, *,
         rtol: float, timeout: float, omega: float = 1.0,
     ) -> dict[str, Any]:  # fmt: skip
-        reason = self.available() or _too_large(problem)
-        if reason:
+        if reason := self.available():
             return {"skipped": reason}
-        matrix, rhs = self._files.of(problem)
-        answer = self._files.folder / "x"
-        command = [
-            sys.executable, DISPY_SCRIPT, matrix, rhs, answer, "--workers", workers,
-            "--omega", omega, "--rtol", rtol, "--timeout", timeout,
-            *(["--synchronous"] if mode == "synchronous" else []),
-        ]  # fmt: skip
-        return _run(command, problem, answer, rtol, timeout)
+
+        def command(matrix: Path, rhs: Path, answer: Path) -> list[Any]:
+            return [
+                sys.executable, DISPY_SCRIPT, matrix, rhs, answer, "--workers", workers,
+                "--omega", omega, "--rtol", rtol, "--timeout", timeout,
+                *(["--synchronous"] if mode == "synchronous" else []),
+            ]  # fmt: skip
+
+        return _run(self._files, command, problem, rtol, timeout)
 
 
 def pycos_latency(size: int, trips: int = 200) -> float | None:
