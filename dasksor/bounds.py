@@ -6,6 +6,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask import delayed
 
 Bound = np.ndarray | da.Array
 
@@ -74,6 +75,20 @@ def checked_bounds(lower: np.ndarray, upper: np.ndarray, first: int) -> np.ndarr
     """Bounds of the unknowns ``first, ...`` as one array, shape (2, size), after `check_bounds`."""
     check_bounds(lower, upper, first)
     return np.stack([lower, upper])
+
+
+def are_infinite(lower: Bound, upper: Bound) -> bool:
+    """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
+    return not any(isinstance(v, da.Array) or np.isfinite(v).any() for v in (lower, upper))
+
+
+def part_of(lower: Bound, upper: Bound, start: int, stop: int) -> Any:
+    """Bounds of the unknowns ``start, ..., stop - 1``: (2, size), an array or a ``Delayed``."""
+    parts = [bound[start:stop] for bound in (lower, upper)]
+    if not any(isinstance(part, da.Array) for part in parts):
+        return np.stack(parts)
+    parts = [p.rechunk(-1).to_delayed().item() if isinstance(p, da.Array) else p for p in parts]
+    return delayed(checked_bounds)(*parts, start)
 
 
 def projected(x: np.ndarray, bounds: np.ndarray) -> np.ndarray:

@@ -55,7 +55,8 @@ class Result:
     staleness : int or None
         0: exact SOR; None: totally asynchronous.
     accelerate : str or None
-        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, or ``"gcr"``.
+        The method: ``"cg"``, ``"chebyshev"``, ``"bicgstab"``, ``"gmres"``, ``"gcr"``, or,
+        between bounds, ``"projection"``: an exact step along every free sweep.
     blocks, workers : int
         Row blocks, and worker threads that swept them (1 and 1 when sequential).
     losses, moves : int

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import dask.array as da
-import numpy as np
 from distributed import Client
 
 from dasksor.choices import (
@@ -24,11 +23,10 @@ from dasksor.choices import (
     choose_omega,
 )
 from dasksor.clusters import cluster_for, current_client
-from dasksor.contact import contact
 from dasksor.dashboard.live import listener
 from dasksor.engine import coordinator, placement, synchronous
 from dasksor.engine.checkpoint import Checkpoint, State
-from dasksor.engine.contact import contact_there
+from dasksor.engine.contact import contact_of
 from dasksor.engine.course import Course, Measurement
 from dasksor.engine.method import Method
 from dasksor.engine.placement import Thread
@@ -278,13 +276,6 @@ def solve_there(
         blocks=nblocks, workers=len(placed.threads), mailbox=mailbox, losses=losses, moves=moves,
         contact=touched,
     )  # fmt: skip
-
-
-def contact_of(system: LinearSystem, placed: placement.Placement, x: Any, client: Client) -> Any:
-    """The active set and the multipliers of a solution, computed where it is."""
-    if system.is_free or (system.is_local and isinstance(x, np.ndarray)):
-        return contact(system, x)
-    return contact_there(placed, x, client)
 
 
 def _ticker(

@@ -64,13 +64,8 @@ class CsrRows:
         count: int = 1,
         bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = csr.forward if direction > 0 else csr.backward
         group = max(self.reach, LEAST_GROUP)
-        used = group * sizeof(self) // self.size
-        systems = [
-            (*self._storage, omega, bj, xj, self.own, bounds) for xj, bj in zip(x, b, strict=True)
-        ]
-        return _passes(relax, self.size, group, used, direction, count, systems)
+        return _passes(self, csr, self.size, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -127,14 +122,9 @@ class DiagonalRows:
         count: int = 1,
         bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = diagonals.forward if direction > 0 else diagonals.backward
         chunks = -(-self.size // self.chunk)
         group = -(-max(int(np.abs(self.offsets).max()), LEAST_GROUP) // self.chunk)
-        used = group * sizeof(self) // chunks
-        systems = [
-            (*self._storage, omega, bj, xj, self.own, bounds) for xj, bj in zip(x, b, strict=True)
-        ]
-        return _passes(relax, chunks, group, used, direction, count, systems)
+        return _passes(self, diagonals, chunks, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -196,14 +186,8 @@ class TripleRows:
         count: int = 1,
         bounds: Bounds | None = None,
     ) -> np.ndarray:
-        relax = triples.forward if direction > 0 else triples.backward
-        number = self.size // 3
         group = max(self.reach, LEAST_GROUP) // 3 + 1
-        used = group * sizeof(self) // number
-        systems = [
-            (*self._storage, omega, bj, xj, self.own, bounds) for xj, bj in zip(x, b, strict=True)
-        ]
-        return _passes(relax, number, group, used, direction, count, systems)
+        return _passes(self, triples, self.size // 3, group, x, b, omega, direction, count, bounds)
 
     def residual(self, x: np.ndarray, b: np.ndarray, r: np.ndarray) -> None:
         for xj, bj, rj in zip(x, b, r, strict=True):
@@ -253,23 +237,29 @@ def _columns(rows: SparseRows) -> np.ndarray:
 
 
 def _passes(
-    relax: Any,
+    rows: SparseRows,
+    kernels: Any,
     units: int,
     group: int,
-    used: int,
+    x: np.ndarray,
+    b: np.ndarray,
+    omega: float,
     direction: int,
     count: int,
-    systems: list[tuple[Any, ...]],
+    bounds: Bounds | None,
 ) -> np.ndarray:
-    """Make ``count`` passes over each system; a group of ``units`` uses ``used`` bytes.
+    """Make ``count`` passes over each system; no row reads farther than a ``group`` of ``units``.
 
     Returns for each pass the sum of the squared changes.
     """
+    relax = kernels.forward if direction > 0 else kernels.backward
+    used = group * sizeof(rows) // units
     together = min(max(CACHE // used - 1, 1), MOST_PASSES)
     if used // group * units < LEAST_BYTES:
         together = 1
-    changes = np.zeros((len(systems), count))
-    for made, arguments in zip(changes, systems, strict=True):
+    changes = np.zeros((len(x), count))
+    for made, xj, bj in zip(changes, x, b, strict=True):
+        arguments = (*rows._storage, omega, bj, xj, rows.own, bounds)
         for first in range(0, count, together):
             some = made[first : first + together]
             if some.size > 1:

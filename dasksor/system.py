@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from dask import delayed
 
 from dasksor.bounded_rows import check_positive
-from dasksor.bounds import Bound, as_bounds, checked_bounds, projected
+from dasksor.bounds import Bound, are_infinite, as_bounds, part_of, projected
 from dasksor.errors import BlockError
 from dasksor.partition import Partition, crossings
 from dasksor.rows import Rows, canonical_csr, canonical_dense, check_rows, prepare_rows
@@ -109,11 +109,7 @@ class LinearSystem:
     @cached_property
     def is_free(self) -> bool:
         """Whether no bound is seen to be finite; those of Dask arrays are not looked at."""
-        if self.lower is None or self.upper is None:
-            return True
-        return not any(
-            isinstance(v, da.Array) or np.isfinite(v).any() for v in (self.lower, self.upper)
-        )
+        return self.lower is None or self.upper is None or are_infinite(self.lower, self.upper)
 
     @property
     def entries(self) -> int | None:
@@ -206,11 +202,7 @@ class LinearSystem:
         """
         if self.lower is None or self.upper is None or self.is_free:
             return None
-        parts = [bound[start:stop] for bound in (self.lower, self.upper)]
-        if not any(isinstance(part, da.Array) for part in parts):
-            return np.stack(parts)
-        parts = [p.rechunk(-1).to_delayed().item() if isinstance(p, da.Array) else p for p in parts]
-        return delayed(checked_bounds)(*parts, start)
+        return part_of(self.lower, self.upper, start, stop)
 
 
 def _part(vectors: np.ndarray | da.Array, start: int, stop: int, name: str) -> Any:

@@ -12,14 +12,19 @@ from dask import delayed
 from distributed import Client
 
 from dasksor.bounded_rows import BoundedRows
-from dasksor.contact import touching
+from dasksor.contact import contact, touching
 from dasksor.engine.futures import results, settle
 from dasksor.engine.graph import local_vector
 from dasksor.engine.placement import Placement
+from dasksor.system import LinearSystem
 
 
-def contact_there(placement: Placement, x: Any, client: Client) -> tuple[Any, Any]:
+def contact_of(
+    system: LinearSystem, placement: Placement, x: Any, client: Client
+) -> tuple[Any, Any]:
     """The active set and the multipliers, Dask arrays where ``x`` is one: then they stay there."""
+    if system.is_free or (system.is_local and not isinstance(x, da.Array)):
+        return contact(system, x)
     cuts = placement.partition.bounds
     if isinstance(x, da.Array):
         parts = client.compute(x.to_delayed().ravel().tolist(), optimize_graph=False)
