@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import random_spd, seeds
@@ -39,7 +40,7 @@ def solve(A, b, bounds, x0=None, *, blocks=1, members=1, method=Faces, **limits)
     lower, upper = (np.broadcast_to(np.asarray(v, float), b.shape) for v in bounds)
     splitting = prepare_splitting(A, 1.25, Team(min(members, blocks)), blocks)
     rows = with_bounds(prepare_rows(A, 0), (lower, upper), 0)
-    begin = partial(Faces, splitting, Guess(splitting).held, rows)
+    begin = partial(Faces, splitting, Guess(splitting).held, rows, limits["maxiter"])
     if method is Gradients:
         begin = partial(Gradients, splitting)
     course = Course(Limits(**limits), Given(1.25))
@@ -48,7 +49,7 @@ def solve(A, b, bounds, x0=None, *, blocks=1, members=1, method=Faces, **limits)
 
 
 def obstacle(side):
-    """The membrane of the issue: matrix, load, obstacle and start."""
+    """A membrane: matrix, load, obstacle and start."""
     t = np.linspace(-1.0, 1.0, side + 2)[1:-1]
     obstacle = np.maximum(0.6 - 2.0 * (t[:, None] ** 2 + t**2), -10.0).ravel()
     load = np.full(side**2, -2.0 * (t[1] - t[0]) ** 2)
@@ -207,7 +208,7 @@ def test_the_quadratic_never_rises():
     A, b, lower, x0 = obstacle(70)
     splitting = prepare_splitting(A, 1.25, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
-    one = Faces(splitting, Guess(splitting).held, rows, b, np.maximum(lower, x0))
+    one = Faces(splitting, Guess(splitting).held, rows, 10_000, b, np.maximum(lower, x0))
     x, norm = one.measured()
     energies = [x @ (A @ x) / 2 - b @ x]
     while norm > 1e-12:
@@ -275,7 +276,7 @@ def test_a_guess_that_gains_nothing_is_left():
         calls.append(x)
         return np.full(b.size, -1, np.int8)
 
-    one = Faces(splitting, everything, rows, b, np.maximum(lower, x0))
+    one = Faces(splitting, everything, rows, 10_000, b, np.maximum(lower, x0))
     one.measured()
     one.run(1e-10, 1000, math.inf)
     x, norm = one.measured()
@@ -383,3 +384,22 @@ def test_what_asks_for_conjugate_gradients_stays_here(threads):
     A, b, lower, x0 = obstacle(20)
     result = dasksor.solve(A, b, x0, bounds=(lower, np.inf), accelerate="cg", client=threads)
     assert (result.mode, result.accelerate) == ("sequential", "cg")
+
+
+@pytest.mark.parametrize("omega", ["auto", 1.0, 1.95])
+@pytest.mark.parametrize("points", [199, 299])
+def test_ill_conditioned_faces_are_solved_to_their_end(points, omega):
+    # A stiff beam over a wavy floor. Bounds stand in the way of nearly every step.
+    h = 1.0 / (points + 1)
+    A = sp.diags_array(
+        [1.0, -4.0, 6.0, -4.0, 1.0], offsets=[-2, -1, 0, 1, 2], shape=(points, points)
+    )
+    A = sp.csr_array(A)
+    floor = 0.15 * np.cos(6.0 * np.pi * h * np.arange(1, points + 1)) - 1.0
+    b = np.full(points, -1e4 * h**4)
+    result = dasksor.solve(
+        A, b, bounds=(floor, np.inf), accelerate="cg", mode="sequential", omega=omega, rtol=1e-8
+    )
+    assert result.success
+    assert result.sweeps < 5 * points
+    assert np.count_nonzero(result.active) > 2

@@ -61,7 +61,7 @@ class Guess:
         lower, upper = np.minimum(one, other), np.maximum(one, other)
         start = np.clip(means(basis, x), lower, upper)
         bounded = with_bounds(coarse, np.stack([lower, upper]), 0)
-        run = Faces(splitting, guess.held, bounded, basis.restricted(b), start)
+        run = Faces(splitting, guess.held, bounded, ITERATIONS, basis.restricted(b), start)
         _, norm = run.measured()
         run.run(ACCURACY * norm, ITERATIONS, math.inf)
         if run.indefinite:
