@@ -14,6 +14,8 @@ from dasksor.preconditioner import preconditioner
 from dasksor.prepared import Prepared, prepare
 from dasksor.result import Result
 from dasksor.resume import resume
+from dasksor.rowaction.linprog import linprog
+from dasksor.rowaction.reading import read_lp
 from dasksor.simulate import Simulation, simulate
 from dasksor.solve import solve
 from dasksor.sources import from_blocks
@@ -41,12 +43,14 @@ __all__ = [
     "calibrate",
     "from_blocks",
     "lcp",
+    "linprog",
     "plan",
     "preconditioner",
     "prepare",
     "problems",
     "qp",
     "read",
+    "read_lp",
     "read_vector",
     "resume",
     "simulate",

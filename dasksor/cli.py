@@ -1,4 +1,4 @@
-"""The command line: ``dasksor demo``, ``solve``, ``info``, ``lcp``, ``plan``, ``study``."""
+"""The command line: ``dasksor solve``, ``lcp``, ``linprog``, ``info``, ``plan``, ``study``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
 from dasksor.progress import Watch
 from dasksor.result import Result
+from dasksor.rowaction.command import linprog
 from dasksor.study.command import study
 from dasksor.survey import Survey, survey
 from dasksor.terminal import (
@@ -199,6 +200,7 @@ def info(matrix: Path, as_json: bool) -> None:
 
 
 main.add_command(lcp)
+main.add_command(linprog)
 main.add_command(plan)
 main.add_command(study)
 

@@ -250,7 +250,8 @@ def test_negative_curvature_behind_bounds_may_do_no_harm():
 # Guesses
 
 
-def test_a_guess_is_near_the_solution():
+def test_a_guess_is_near_the_solution(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 1000)
     A, b, lower, x0 = obstacle(150)
     splitting = prepare_splitting(A, 1.25, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
@@ -283,7 +284,8 @@ def test_a_guess_that_gains_nothing_is_left():
     assert np.linalg.norm(natural(A, b, x, lower, np.inf)) <= 1e-10
 
 
-def test_no_guess_without_a_coarse_space():
+def test_no_guess_without_a_coarse_space(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 0)
     A = np.eye(5) + 1.0
     splitting = prepare_splitting(A, 1.0, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (np.zeros(5), np.ones(5)), 0)

@@ -26,6 +26,8 @@ from dasksor.rows import Storage, canonical_csr, prepare_rows
 
 # Conjugate gradients for the stiffness; what no aggregates have.
 STEPS, STIFFEST = 3, 1e3
+# Of fewer unknowns faces are found as quickly without a guess.
+FEWEST = 20_000
 # What a guess is worth: digits of the coarse solution, and iterations for it.
 ACCURACY, ITERATIONS = 1e-3, 300
 
@@ -50,9 +52,9 @@ class Guess:
     ) -> np.ndarray | None:
         """-1 where the lower bound holds an unknown, 1 where the upper does, 0 elsewhere.
 
-        Unknowns in no aggregate stay as ``held``. None where there is no coarse problem.
+        Unknowns in no aggregate stay as ``held``. None where no guess is worth it.
         """
-        if self._coarse is None:
+        if b.size < FEWEST or self._coarse is None:
             return None
         basis, splitting, coarse, guess = self._coarse
         one, other = means(basis, rows.lower), means(basis, rows.upper)

@@ -3,6 +3,7 @@
 from dasksor.problems.dense import dense_spd, seed_rhs
 from dasksor.problems.elastic import elasticity
 from dasksor.problems.graphs import graph_laplacian, pagerank, power_grid, random_graph
+from dasksor.problems.programs import lp
 from dasksor.problems.sphere import sphere
 from dasksor.problems.stencils import anisotropic, convection_diffusion, poisson
 
@@ -12,6 +13,7 @@ __all__ = [
     "dense_spd",
     "elasticity",
     "graph_laplacian",
+    "lp",
     "pagerank",
     "poisson",
     "power_grid",
