@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse as sp
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dasksor import linprog, problems, read_lp
+from dasksor.cli import main
 from dasksor.rowaction.program import checked
 
 DATA = Path(os.environ.get("DASKSOR_DATA", "nowhere"))
@@ -217,3 +220,38 @@ def test_limits_are_no_success():
     found = linprog(c, A, b, maxiter=1)
     assert (found.status, found.success) == (1, False)
     assert "not decided" in found.message
+
+
+SMALL = """NAME SMALL
+ROWS
+ N  COST
+ L  LIMIT
+ E  EVEN
+COLUMNS
+    X  COST  -1.0  LIMIT  1.0
+    X  EVEN  1.0
+    Y  COST  -2.0  LIMIT  1.0
+    Y  EVEN  -1.0
+RHS
+    RHS  LIMIT  4.0
+ENDATA
+"""
+
+
+def test_command_line(tmp_path):
+    pytest.importorskip("highspy")
+    file, out = tmp_path / "small.mps", tmp_path / "x.npy"
+    file.write_text(SMALL)
+    shown = CliRunner().invoke(main, ["linprog", str(file), "-o", str(out)])
+    assert shown.exit_code == 0, shown.output
+    assert "small.mps: optimal" in shown.output
+    assert np.load(out) == pytest.approx([2.0, 2.0], abs=1e-6)
+    shown = CliRunner().invoke(main, ["linprog", str(file), "--json", "--least-norm"])
+    assert json.loads(shown.output)["fun"] == pytest.approx(-6.0)
+    file.write_text(SMALL.replace(" L  LIMIT", " G  LIMIT"))
+    assert CliRunner().invoke(main, ["linprog", str(file), "--sor-only"]).exit_code == 1
+    missing = CliRunner().invoke(main, ["linprog", str(tmp_path / "none.mps")])
+    assert missing.exit_code == 2
+    assert "no such file" in missing.output
+    file.write_text("no program")
+    assert CliRunner().invoke(main, ["linprog", str(file)]).exit_code == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -11,8 +10,8 @@ from scipy.optimize import OptimizeResult
 
 from dasksor.rowaction.linprog import linprog as solved
 from dasksor.rowaction.reading import read_lp
+from dasksor.terminal import FILE, as_json_text, check_output, cluster, one_line_errors
 
-FILE = click.Path(path_type=Path)
 NUMBERS = (
     "fun", "infeasibility", "dual_infeasibility", "gap",
     "nit", "sweeps", "newton_steps", "factorizations",
@@ -21,6 +20,9 @@ NUMBERS = (
 
 @click.command("linprog")
 @click.argument("program", type=FILE)
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Sweep blocks of rows in this many processes."
+)
 @click.option("--tol", type=float, default=1e-8, show_default=True)
 @click.option("--maxiter", type=int, default=200, show_default=True, help="Most proximal steps.")
 @click.option("--timeout", type=float, help="Seconds.")
@@ -31,6 +33,7 @@ NUMBERS = (
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def linprog(
     program: Path,
+    workers: int | None,
     tol: float,
     maxiter: int,
     timeout: float | None,
@@ -46,21 +49,23 @@ def linprog(
 
     Exit status: 0 optimal, 1 not, 2 bad usage or input.
     """
-    try:
-        result = solved(
-            **read_lp(program),
-            tol=tol,
-            maxiter=maxiter,
-            timeout=timeout,
-            omega=omega,
-            accelerate=None if sor_only else "newton",
-            least_norm=least_norm,
-        )
+    with one_line_errors():
+        check_output(output)
+        arguments = read_lp(program)
+        with cluster(workers) as client:
+            result = solved(
+                **arguments,
+                tol=tol,
+                maxiter=maxiter,
+                timeout=timeout,
+                omega=omega,
+                accelerate=None if sor_only else "newton",
+                least_norm=least_norm,
+                client=client,
+            )
         if output:
             with output.open("wb") as file:
                 np.save(file, result.x)
-    except (ValueError, OSError, ImportError) as error:
-        raise click.UsageError(" ".join(str(error).split())) from error
     click.echo(_json(program, result) if as_json else _told(program, result))
     raise SystemExit(0 if result.success else 1)
 
@@ -79,4 +84,4 @@ def _told(program: Path, result: OptimizeResult) -> str:
 
 def _json(program: Path, result: OptimizeResult) -> str:
     content = {"file": str(program), "status": int(result.status), "message": result.message}
-    return json.dumps(content | {name: result[name] for name in NUMBERS}, indent=2)
+    return as_json_text(content | {name: result[name] for name in NUMBERS})

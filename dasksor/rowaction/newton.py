@@ -26,7 +26,7 @@ from dasksor.rowaction.dual import Dual
 
 Preconditioner = Callable[[np.ndarray], np.ndarray]
 
-PLAIN, FACTORED = (100, 3000), 100  # most iterations of conjugate gradients
+PLAIN, FACTORED = (100, 10_000), 100  # most iterations of conjugate gradients
 MOST_FACTORED = 12_000  # rows of a matrix that is factorised: 1.2 GB
 
 
@@ -83,7 +83,7 @@ class Newton:
         can_factor = tight.size <= MOST_FACTORED
         if not (self._plain_fails and can_factor):
             # Until they have taken about as long as a factorisation would.
-            worth = int(np.clip(tight.size**3 / (120.0 * max(part.nnz, 1)), *PLAIN))
+            worth = int(np.clip(tight.size**3 / (10.0 * max(part.nnz, 1)), *PLAIN))
             d, done = solved(lambda r: r / diagonal, worth if can_factor else PLAIN[1])
             if done or not can_factor:
                 return d

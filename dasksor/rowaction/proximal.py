@@ -27,7 +27,7 @@ from dasksor.rowaction.dual import Dual
 from dasksor.rowaction.newton import Newton
 from dasksor.rowaction.rows import Terms
 
-BALANCE = 0.1  # alpha delta: how short steps of u are beside those of x
+BALANCE = 1.0  # alpha delta: how short steps of u are beside those of x
 ANCHORED = 1e-6  # the same, where x is anchored
 LARGEST = 1e8  # of alpha
 NEWTON_STEPS, TURNS = 40, 200  # most for one step of the outer method
@@ -118,7 +118,7 @@ class Proximal:
             if time.perf_counter() > until:
                 break
             if self.newton is not None:
-                goal = max(min(0.1, size) * size, 0.1 * tolerance)
+                goal = 0.1 * max(size, tolerance)
                 dual.move(self.newton.step(dual, gradient, goal))
                 dual.renew()
         return 1.0, False

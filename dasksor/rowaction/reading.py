@@ -28,17 +28,17 @@ def read_lp(path: str | PathLike[str]) -> dict[str, Any]:
 
     Raises
     ------
-    ImportError
-        highspy is not installed.
     FileNotFoundError
         There is no such file.
+    RuntimeError
+        highspy is not installed.
     ValueError
         The file is broken, maximises, or has integer unknowns or a constant in its objective.
     """
     try:
         import highspy
     except ImportError as error:
-        raise ImportError(
+        raise RuntimeError(
             "reading linear programs needs highspy: pip install 'dasksor[lp]'"
         ) from error
     path = Path(path)
