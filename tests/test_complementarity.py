@@ -201,6 +201,8 @@ def test_bad_input_is_refused():
         ("q has nan", lambda: (M, [1.0, np.nan])),
         (r"M\[1, 1\] is -1: projected SOR needs", lambda: (np.diag([1.0, -1.0]) - 1e-9, [1, 1])),
         (r"M\[0, 0\] is 0: .* use a pivoting method", lambda: ([[0.0, -1], [1, 1]], [0.0, 1])),
+        ("is nan", lambda: ([[-1.0, np.nan], [0.0, 1.0]], [1.0, 1.0])),
+        (r"M\[0, 0\] is -1", lambda: ([[-1.0, np.nan], [0.0, 1.0]], [-1.0, 1.0])),
         ("must be square", lambda: (np.ones((2, 3)), [1.0, 2.0])),
     ):
         with pytest.raises(ValueError, match=words):

@@ -154,7 +154,9 @@ def _decided_rows(problem: Problem) -> tuple[int | None, np.ndarray]:
     entries = matrix[rows]
     positive = np.asarray((entries > 0.0).sum(axis=1)).ravel()
     negative = np.asarray((entries < 0.0).sum(axis=1)).ravel() - (diagonal[rows] < 0.0)
-    hopeless = rows[(positive == 0) & (q[rows] < 0.0)]
+    # Of what is not finite nothing is claimed; the solve refuses it.
+    finite = np.isfinite(np.asarray(entries.sum(axis=1)).ravel())
+    hopeless = rows[finite & (positive == 0) & (q[rows] < 0.0)]
     if hopeless.size:
         return int(hopeless[0]), idle
     idle[rows[(negative == 0) & (q[rows] >= 0.0)]] = True
