@@ -22,7 +22,7 @@ class StepRule:
         Elman and Schultz 1983); else ``t = p``, which minimises the energy norm of the error.
     is_bounded : bool
         Whether the step keeps between bounds, as the passes do: gradient projection. The least
-        energy along ``p``, but never beyond a bound (De Leone and Mangasarian 1988).
+        energy along ``p``, but never beyond a bound (Mangasarian and De Leone 1988).
     """
 
     name: str
