@@ -15,7 +15,7 @@ import dasksor
 from dasksor import Status, problems
 from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gradients import Gradients
-from dasksor.accelerate.guess import Guess, means
+from dasksor.accelerate.guess import Guess, coefficients, means
 from dasksor.accelerate.run import run
 from dasksor.accelerate.splitting import prepare_splitting
 from dasksor.accelerate.team import Team
@@ -293,18 +293,32 @@ def test_no_guess_without_a_coarse_space(monkeypatch):
     assert Guess(splitting).held(rows, np.ones(5), np.zeros(5), np.zeros(5, np.int8)) is None
 
 
+def test_a_guess_takes_signs_from_the_vector_near_the_null_space(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 1000)
+    A, b, lower, x0 = obstacle(50)
+    found = []
+    for sign in (np.ones(b.size), np.repeat([2.0, -0.5], b.size // 2)):
+        T = sp.diags_array(1.0 / sign)
+        scaled = canonical_csr(T @ A @ T)
+        splitting = prepare_splitting(scaled, 1.25, Team(1), 1, nullspace=sign[None])
+        sides = np.sort([sign * lower, sign * np.inf], axis=0)
+        rows = with_bounds(prepare_rows(scaled, 0), sides, 0)
+        start = sign * np.maximum(lower, x0)
+        guess = Guess(splitting).held(rows, b / sign, start, np.zeros(b.size, np.int8))
+        # The aggregates differ, and so do their edges.
+        found.append(guess * np.sign(sign))
+    one, other = found
+    assert (one <= 0).all()
+    assert (other <= 0).all()
+    assert np.count_nonzero(one != other) < 0.1 * b.size
+
+
 def test_means_are_of_coefficients():
-    splitting = prepare_splitting(
-        canonical_csr(problems.poisson((20, 20))),
-        1.25,
-        Team(1),
-        1,
-        nullspace=np.full((1, 400), -2.0),
-    )
+    A = canonical_csr(problems.poisson((20, 20)))
+    splitting = prepare_splitting(A, 1.25, Team(1), 1, nullspace=np.full((1, 400), -2.0))
     basis = splitting.deflation.basis
     c = np.random.default_rng(0).standard_normal(basis.count)
-    np.testing.assert_allclose(means(basis, basis.prolonged(c)), c)
-    assert np.isneginf(means(basis, np.full(400, np.inf))).all()
+    np.testing.assert_allclose(means(basis, coefficients(basis, basis.prolonged(c))), c)
 
 
 # From the front
