@@ -139,6 +139,7 @@ def test_blocks_on_workers_are_those_of_threads(processes, tidy):
     there = linprog(c, A, b, **options, client=processes)
     assert np.array_equal(here.x, there.x)
     assert linprog(c, A, b, client=processes).x == pytest.approx(x, abs=1e-5)
+    assert linprog([1.0], bounds=(2, 3), client=processes).x == pytest.approx([2.0])
 
 
 def test_sparse_as_dense():

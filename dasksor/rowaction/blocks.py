@@ -36,7 +36,8 @@ class Blocks:
         self, rows: ActionRows | None, blocks: list[Any], sizes: list[int], client: Any = None
     ) -> None:
         self.rows = rows
-        self.alone = rows is not None and client is None and len(sizes) <= 1
+        few = len(sizes) <= (1 if client is None else 0)
+        self.alone = rows is not None and few
         ends = np.cumsum([0, *sizes]).tolist()
         self._parts = [slice(first, last) for first, last in pairwise(ends)]
         self._blocks, self._client = blocks, client
@@ -51,7 +52,7 @@ class Blocks:
         cuts[0], cuts[-1] = 0, rows.size
         parts = [slice(int(a), int(b)) for a, b in pairwise(cuts) if a < b]
         blocks = [rows.slice(own) for own in parts]
-        if client is not None:
+        if blocks and client is not None:
             blocks = client.scatter(blocks, hash=False)
         return cls(rows, blocks, [own.stop - own.start for own in parts], client)
 
