@@ -1,6 +1,8 @@
 """Large linear systems by successive over-relaxation (SOR) on Dask."""
 
 from dasksor import config, problems
+from dasksor.complementarity.lcp import LcpResult, lcp
+from dasksor.complementarity.qp import QpResult, qp
 from dasksor.engine.course import Measurement
 from dasksor.errors import BlockError, NotConverged, SchedulerLostError
 from dasksor.files import read, read_vector
@@ -26,23 +28,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BlockError",
+    "LcpResult",
     "LinearSystem",
     "Machine",
     "Measurement",
     "NotConverged",
     "Plan",
     "Prepared",
+    "QpResult",
     "Result",
     "SchedulerLostError",
     "Simulation",
     "Status",
     "calibrate",
     "from_blocks",
+    "lcp",
     "linprog",
     "plan",
     "preconditioner",
     "prepare",
     "problems",
+    "qp",
     "read",
     "read_lp",
     "read_vector",

@@ -1,4 +1,4 @@
-"""The command line: ``dasksor demo``, ``solve``, ``info``, ``linprog``, ``plan``, ``study``."""
+"""The command line: ``dasksor solve``, ``lcp``, ``linprog``, ``info``, ``plan``, ``study``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 import dasksor
 from dasksor import demo as demonstration
 from dasksor.choices import available_cores
+from dasksor.complementarity.command import lcp
 from dasksor.options import ACCELERATIONS, AUTO, MODES
 from dasksor.planning.command import plan
 from dasksor.problems import seed_rhs
@@ -198,6 +199,7 @@ def info(matrix: Path, as_json: bool) -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
+main.add_command(lcp)
 main.add_command(linprog)
 main.add_command(plan)
 main.add_command(study)

@@ -245,7 +245,7 @@ class Prepared:
         if self._order is not None:
             bounds = bounds[:, self._order]
         rows = with_bounds(self._ordered_rows, bounds, 0)
-        begin = partial(Faces, self._deflated, self._guess.held, rows)
+        begin = partial(Faces, self._deflated, self._guess.held, rows, request.limits.maxiter)
         driver = partial(accelerated.run, begin, threads=self._team.size)
         return self._course(request, self._deflated), driver
 

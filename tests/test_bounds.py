@@ -134,7 +134,7 @@ def test_bounded_rows_are_as_large_as_what_they_hold_and_look_like_free_ones():
 # Known solutions
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seeds, sizes, st.booleans(), st.sampled_from(["forward", "backward", "symmetric"]))
 def test_known_solutions_are_found_with_their_active_sets(seed, n, symmetric, sweep):
     rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import random_spd, seeds
@@ -14,7 +15,7 @@ import dasksor
 from dasksor import Status, problems
 from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gradients import Gradients
-from dasksor.accelerate.guess import Guess, means
+from dasksor.accelerate.guess import Guess, coefficients, means
 from dasksor.accelerate.run import run
 from dasksor.accelerate.splitting import prepare_splitting
 from dasksor.accelerate.team import Team
@@ -39,7 +40,7 @@ def solve(A, b, bounds, x0=None, *, blocks=1, members=1, method=Faces, **limits)
     lower, upper = (np.broadcast_to(np.asarray(v, float), b.shape) for v in bounds)
     splitting = prepare_splitting(A, 1.25, Team(min(members, blocks)), blocks)
     rows = with_bounds(prepare_rows(A, 0), (lower, upper), 0)
-    begin = partial(Faces, splitting, Guess(splitting).held, rows)
+    begin = partial(Faces, splitting, Guess(splitting).held, rows, limits["maxiter"])
     if method is Gradients:
         begin = partial(Gradients, splitting)
     course = Course(Limits(**limits), Given(1.25))
@@ -48,7 +49,7 @@ def solve(A, b, bounds, x0=None, *, blocks=1, members=1, method=Faces, **limits)
 
 
 def obstacle(side):
-    """The membrane of the issue: matrix, load, obstacle and start."""
+    """A membrane: matrix, load, obstacle and start."""
     t = np.linspace(-1.0, 1.0, side + 2)[1:-1]
     obstacle = np.maximum(0.6 - 2.0 * (t[:, None] ** 2 + t**2), -10.0).ravel()
     load = np.full(side**2, -2.0 * (t[1] - t[0]) ** 2)
@@ -207,7 +208,7 @@ def test_the_quadratic_never_rises():
     A, b, lower, x0 = obstacle(70)
     splitting = prepare_splitting(A, 1.25, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
-    one = Faces(splitting, Guess(splitting).held, rows, b, np.maximum(lower, x0))
+    one = Faces(splitting, Guess(splitting).held, rows, 10_000, b, np.maximum(lower, x0))
     x, norm = one.measured()
     energies = [x @ (A @ x) / 2 - b @ x]
     while norm > 1e-12:
@@ -250,7 +251,8 @@ def test_negative_curvature_behind_bounds_may_do_no_harm():
 # Guesses
 
 
-def test_a_guess_is_near_the_solution():
+def test_a_guess_is_near_the_solution(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 1000)
     A, b, lower, x0 = obstacle(150)
     splitting = prepare_splitting(A, 1.25, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (lower, np.full(b.size, np.inf)), 0)
@@ -274,7 +276,7 @@ def test_a_guess_that_gains_nothing_is_left():
         calls.append(x)
         return np.full(b.size, -1, np.int8)
 
-    one = Faces(splitting, everything, rows, b, np.maximum(lower, x0))
+    one = Faces(splitting, everything, rows, 10_000, b, np.maximum(lower, x0))
     one.measured()
     one.run(1e-10, 1000, math.inf)
     x, norm = one.measured()
@@ -283,25 +285,40 @@ def test_a_guess_that_gains_nothing_is_left():
     assert np.linalg.norm(natural(A, b, x, lower, np.inf)) <= 1e-10
 
 
-def test_no_guess_without_a_coarse_space():
+def test_no_guess_without_a_coarse_space(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 0)
     A = np.eye(5) + 1.0
     splitting = prepare_splitting(A, 1.0, Team(1), 1)
     rows = with_bounds(prepare_rows(A, 0), (np.zeros(5), np.ones(5)), 0)
     assert Guess(splitting).held(rows, np.ones(5), np.zeros(5), np.zeros(5, np.int8)) is None
 
 
+def test_a_guess_takes_signs_from_the_vector_near_the_null_space(monkeypatch):
+    monkeypatch.setattr("dasksor.accelerate.guess.FEWEST", 1000)
+    A, b, lower, x0 = obstacle(50)
+    found = []
+    for sign in (np.ones(b.size), np.repeat([2.0, -0.5], b.size // 2)):
+        T = sp.diags_array(1.0 / sign)
+        scaled = canonical_csr(T @ A @ T)
+        splitting = prepare_splitting(scaled, 1.25, Team(1), 1, nullspace=sign[None])
+        sides = np.sort([sign * lower, sign * np.inf], axis=0)
+        rows = with_bounds(prepare_rows(scaled, 0), sides, 0)
+        start = sign * np.maximum(lower, x0)
+        guess = Guess(splitting).held(rows, b / sign, start, np.zeros(b.size, np.int8))
+        # The aggregates differ, and so do their edges.
+        found.append(guess * np.sign(sign))
+    one, other = found
+    assert (one <= 0).all()
+    assert (other <= 0).all()
+    assert np.count_nonzero(one != other) < 0.1 * b.size
+
+
 def test_means_are_of_coefficients():
-    splitting = prepare_splitting(
-        canonical_csr(problems.poisson((20, 20))),
-        1.25,
-        Team(1),
-        1,
-        nullspace=np.full((1, 400), -2.0),
-    )
+    A = canonical_csr(problems.poisson((20, 20)))
+    splitting = prepare_splitting(A, 1.25, Team(1), 1, nullspace=np.full((1, 400), -2.0))
     basis = splitting.deflation.basis
     c = np.random.default_rng(0).standard_normal(basis.count)
-    np.testing.assert_allclose(means(basis, basis.prolonged(c)), c)
-    assert np.isneginf(means(basis, np.full(400, np.inf))).all()
+    np.testing.assert_allclose(means(basis, coefficients(basis, basis.prolonged(c))), c)
 
 
 # From the front
@@ -381,3 +398,22 @@ def test_what_asks_for_conjugate_gradients_stays_here(threads):
     A, b, lower, x0 = obstacle(20)
     result = dasksor.solve(A, b, x0, bounds=(lower, np.inf), accelerate="cg", client=threads)
     assert (result.mode, result.accelerate) == ("sequential", "cg")
+
+
+@pytest.mark.parametrize("omega", ["auto", 1.0, 1.95])
+@pytest.mark.parametrize("points", [199, 299])
+def test_ill_conditioned_faces_are_solved_to_their_end(points, omega):
+    # A stiff beam over a wavy floor. Bounds stand in the way of nearly every step.
+    h = 1.0 / (points + 1)
+    A = sp.diags_array(
+        [1.0, -4.0, 6.0, -4.0, 1.0], offsets=[-2, -1, 0, 1, 2], shape=(points, points)
+    )
+    A = sp.csr_array(A)
+    floor = 0.15 * np.cos(6.0 * np.pi * h * np.arange(1, points + 1)) - 1.0
+    b = np.full(points, -1e4 * h**4)
+    result = dasksor.solve(
+        A, b, bounds=(floor, np.inf), accelerate="cg", mode="sequential", omega=omega, rtol=1e-8
+    )
+    assert result.success
+    assert result.sweeps < 5 * points
+    assert np.count_nonzero(result.active) > 2

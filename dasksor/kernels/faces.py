@@ -26,6 +26,20 @@ def hold(x, r, lower, upper, held):
 
 
 @numba.njit(nogil=True, cache=True)
+def press(x, d, lower, upper, held):
+    """Mark unknowns at a bound that the direction ``d`` would leave it by; returns how many."""
+    pressed = 0
+    for i in range(x.size):
+        if held[i] == 0 and x[i] <= lower[i] and d[i] < 0.0:
+            held[i] = -1
+            pressed += 1
+        elif held[i] == 0 and x[i] >= upper[i] and d[i] > 0.0:
+            held[i] = 1
+            pressed += 1
+    return pressed
+
+
+@numba.njit(nogil=True, cache=True)
 def touches(x, lower, upper):
     """Whether any unknown is at a bound."""
     found = False

@@ -53,6 +53,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One run of one cell."""
+
+    cell: Cell
+    repeat: int
+
+    @property
+    def key(self) -> str:
+        return self.cell.key(self.repeat)
+
+
+@dataclass(frozen=True)
 class Product:
     """Every combination of some values, for one system.
 

@@ -8,13 +8,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-if TYPE_CHECKING:
-    from dasksor.study.run import Turn
+from dasksor.study.grid import Turn
 
 
 class Outlook:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from dasksor.planning.machine import Machine
 from dasksor.study import circumstances, problems, tables
 from dasksor.study.crew import Crew
-from dasksor.study.grid import Cell, Grid
+from dasksor.study.grid import Cell, Grid, Turn
 from dasksor.study.outlook import Outlook
 from dasksor.study.peer import Peer
 from dasksor.study.peers import peers
@@ -26,18 +25,6 @@ from dasksor.study.system import Dasksor
 MACHINE = "machine.json"
 # The slow worker of system "dasksor-slow" takes so many times as long.
 SLOW = Slowness(pause=0.0, factor=5.0)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One run of one cell."""
-
-    cell: Cell
-    repeat: int
-
-    @property
-    def key(self) -> str:
-        return self.cell.key(self.repeat)
 
 
 def run(

@@ -1,0 +1,1 @@
+"""Problems that bounds make: linear complementarity and box-constrained quadratic programs."""
