@@ -10,7 +10,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import scipy.sparse as sp
 
 from dasksor.accelerate import run as accelerated
 from dasksor.accelerate.bicgstab import Bicgstab
@@ -18,17 +17,11 @@ from dasksor.accelerate.chebyshev import Chebyshev
 from dasksor.accelerate.faces import Faces
 from dasksor.accelerate.gmres import CYCLE, Gmres
 from dasksor.accelerate.gradients import Gradients
-from dasksor.accelerate.grids import Forecast, forecast
-from dasksor.accelerate.guess import Guess
-from dasksor.accelerate.splitting import Splitting, prepare_splitting
-from dasksor.accelerate.ssor import Ssor, prepare_ssor
-from dasksor.accelerate.team import Team
-from dasksor.analysis import RowFacts, row_facts, suits_gradients
+from dasksor.accelerate.splitting import Splitting
 from dasksor.bounded_rows import with_bounds
 from dasksor.choices import (
     HERE,
     acceleration_here,
-    available_cores,
     check_bounded,
     check_nullspace,
     choose_mode,
@@ -42,15 +35,12 @@ from dasksor.engine.outcome import Outcome
 from dasksor.errors import NotConverged
 from dasksor.omega import Cautious, Given
 from dasksor.options import AUTO, DEFINITE, KRYLOV, Options, check_choice, checked_limits
-from dasksor.ordering import Driver, better_order, in_order, permuted
-from dasksor.partition import Partition
+from dasksor.ordering import Driver, in_order
+from dasksor.preparations import Preparations
 from dasksor.result import Result, result_of
-from dasksor.rows import Rows, Storage, prepare_rows
+from dasksor.rows import Rows
 from dasksor.status import Status
 from dasksor.system import LinearSystem, as_matrix
-
-# With a coarse space the iterations hardly depend on omega, between 1 and 1.5.
-OMEGA = 1.25
 
 
 @dataclass(frozen=True)
@@ -105,8 +95,8 @@ class Prepared:
         rhs, start = system.vectors()
         course, run = self._method(system, request)
         reason = self.reason
-        if self._order is not None:
-            run = in_order(run, self._order)
+        if self._made.order is not None:
+            run = in_order(run, self._made.order)
             reason += "; rows in reverse Cuthill-McKee order"
         if not system.is_free and self.mode == "threads":
             reason += "; projected sweeps on one of them"
@@ -126,11 +116,11 @@ class Prepared:
             chunks = system.rhs.chunks
             outcome.x = da.from_array(outcome.x, chunks=chunks)
             touched = touched and tuple(da.from_array(part, chunks=chunks) for part in touched)
-        team = self._team if self.accelerate in DEFINITE else None
+        team = self._made.team if self.accelerate in DEFINITE else None
         return result_of(
             system, request, course, outcome, began, setup,
             mode=self.mode, reason=reason, staleness=0, accelerate=self.accelerate,
-            blocks=self._nblocks if team else 1, workers=team.size if team else 1,
+            blocks=self._made.nblocks if team else 1, workers=team.size if team else 1,
             mailbox=None, losses=0, moves=0, contact=touched,
         )  # fmt: skip
 
@@ -139,83 +129,8 @@ class Prepared:
         return replace(self, mode="sequential", reason="bounds", accelerate=None)
 
     @cached_property
-    def _rows(self) -> Storage:
-        return prepare_rows(self.matrix, 0)
-
-    @cached_property
-    def _facts(self) -> RowFacts:
-        return row_facts(self._rows, Partition((0, self._rows.size)))
-
-    @cached_property
-    def _nblocks(self) -> int:
-        if isinstance(self.matrix, np.ndarray):
-            return 1
-        threads = available_cores() if self.mode == "threads" else 1
-        return self._options.blocks or min(threads, self.matrix.shape[0])
-
-    @cached_property
-    def _team(self) -> Team:
-        return Team(min(available_cores(), self._nblocks) if self.mode == "threads" else 1)
-
-    @cached_property
-    def _order(self) -> np.ndarray | None:
-        """The rows in the order of accelerated solves, where that is another."""
-        if self.accelerate is None or isinstance(self.matrix, np.ndarray):
-            return None
-        return better_order(self.matrix, symmetric=self.accelerate in DEFINITE)
-
-    @cached_property
-    def _ordered(self) -> tuple[sp.csr_array | np.ndarray, np.ndarray | None]:
-        """The matrix, and vectors nearly in its null space, as accelerated solves have them."""
-        order, nullspace = self._order, self._options.nullspace
-        if order is None:
-            return self.matrix, nullspace
-        return permuted(self.matrix, order), None if nullspace is None else nullspace[:, order]
-
-    @cached_property
-    def _ordered_rows(self) -> Storage:
-        return self._rows if self._order is None else prepare_rows(self._ordered[0], 0)
-
-    @cached_property
-    def _forecast(self) -> Forecast | None:
-        """What is expected of gradients without a coarse space, where that is worth a trial."""
-        left_open = self._options.omega == AUTO and self._options.nullspace is None
-        if not left_open or self.accelerate != "cg":
-            return None
-        return forecast(self._ordered[0], self._nblocks)
-
-    @cached_property
-    def _plain(self) -> Splitting:
-        assert self._forecast is not None
-        matrix, omega = self._ordered[0], self._forecast.omega
-        return prepare_splitting(matrix, omega, self._team, self._nblocks, deflated=False)
-
-    @cached_property
-    def _deflated(self) -> Splitting:
-        # Omega 1 takes the triangle of a dense matrix as it is, without a copy.
-        best = 1.0 if isinstance(self.matrix, np.ndarray) else OMEGA
-        wanted = self._options.omega
-        matrix, nullspace = self._ordered
-        return prepare_splitting(
-            matrix,
-            best if wanted == AUTO else float(wanted),
-            self._team,
-            self._nblocks,
-            nullspace=nullspace,
-        )
-
-    @cached_property
-    def _guess(self) -> Guess:
-        return Guess(self._deflated)
-
-    @cached_property
-    def _ssor(self) -> Ssor:
-        wanted = self._options.omega
-        omega = None if wanted == AUTO else float(wanted)
-        # Mode "auto" has come here since the matrix does not suit conjugate gradients.
-        symmetric = self._options.accelerate != AUTO and suits_gradients(self.matrix)
-        matrix, nullspace = self._ordered
-        return prepare_ssor(matrix, omega, nullspace, symmetric=symmetric)
+    def _made(self) -> Preparations:
+        return Preparations(self.matrix, self.mode, self.accelerate, self._options)
 
     def _method(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         if self.accelerate is None:
@@ -225,29 +140,31 @@ class Prepared:
         return self._gradients(request) if system.is_free else self._faces(system, request)
 
     def _krylov(self, request: Options) -> tuple[Course, Driver]:
-        relaxation = Given(self._ssor.omega, "heuristic" if request.omega == AUTO else "given")
+        relaxation = Given(self._made.ssor.omega, "heuristic" if request.omega == AUTO else "given")
         course = Course(request.limits, relaxation, request.callback)
         if self.accelerate == "gmres":
-            return course, partial(accelerated.run, partial(Gmres, self._ssor), cycle=CYCLE)
-        return course, partial(accelerated.run, partial(Bicgstab, self._ssor))
+            return course, partial(accelerated.run, partial(Gmres, self._made.ssor), cycle=CYCLE)
+        return course, partial(accelerated.run, partial(Bicgstab, self._made.ssor))
 
     def _sweeps(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         method = Method(0, request.directions)
-        omega = choose_omega(request, system, [self._facts], method)
-        rows: Rows = self._rows
+        omega = choose_omega(request, system, [self._made.facts], method)
+        rows: Rows = self._made.rows
         if not system.is_free:
-            rows = with_bounds(self._rows, system.bounds_here(0, system.n), 0)
+            rows = with_bounds(self._made.rows, system.bounds_here(0, system.n), 0)
         driver = partial(sequential.run, rows, directions=request.directions)
         return Course(request.limits, omega, request.callback), driver
 
     def _faces(self, system: LinearSystem, request: Options) -> tuple[Course, Driver]:
         bounds = system.bounds_here(0, system.n)
-        if self._order is not None:
-            bounds = bounds[:, self._order]
-        rows = with_bounds(self._ordered_rows, bounds, 0)
-        begin = partial(Faces, self._deflated, self._guess.held, rows, request.limits.maxiter)
-        driver = partial(accelerated.run, begin, threads=self._team.size)
-        return self._course(request, self._deflated), driver
+        if self._made.order is not None:
+            bounds = bounds[:, self._made.order]
+        rows = with_bounds(self._made.ordered_rows, bounds, 0)
+        begin = partial(
+            Faces, self._made.deflated, self._made.guess.held, rows, request.limits.maxiter
+        )
+        driver = partial(accelerated.run, begin, threads=self._made.team.size)
+        return self._course(request, self._made.deflated), driver
 
     def _course(self, request: Options, splitting: Splitting) -> Course:
         # Every omega in (0, 2) makes conjugate gradients converge, and Chebyshev.
@@ -258,13 +175,13 @@ class Prepared:
     def _gradients(self, request: Options) -> tuple[Course, Driver]:
         rtol = request.limits.rtol
         # Without a tolerance nothing would say that the expectation was wrong.
-        expected = self._forecast if 0.0 < rtol < 1.0 else None
-        splitting = self._plain if expected else self._deflated
+        expected = self._made.forecast if 0.0 < rtol < 1.0 else None
+        splitting = self._made.plain if expected else self._made.deflated
         method = Chebyshev if self.accelerate == "chebyshev" else Gradients
         course = self._course(request, splitting)
 
         def driver(splitting: Splitting, patience: int | None = None) -> Callable[..., Outcome]:
-            begin, threads = partial(method, splitting), self._team.size
+            begin, threads = partial(method, splitting), self._made.team.size
             return partial(accelerated.run, begin, threads=threads, patience=patience)
 
         if expected is None:
@@ -277,11 +194,11 @@ class Prepared:
             if course.status is not None:
                 return outcome
             try:
-                goes_on = driver(self._deflated)
+                goes_on = driver(self._made.deflated)
             except KeyboardInterrupt:
                 course.status = Status.STOPPED
                 return outcome
-            course.relaxation.omega = self._deflated.omega
+            course.relaxation.omega = self._made.deflated.omega
             # The seconds of the set-up count.
             return outcome.followed_by(goes_on(rhs, outcome.x, course, began=began))
 

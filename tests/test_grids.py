@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dasksor
-from dasksor import Status, prepared, problems
+from dasksor import Status, preparations, problems
 from dasksor.accelerate.gradients import Gradients
 from dasksor.accelerate.grids import FEW, forecast
 from dasksor.accelerate.run import run
@@ -21,7 +21,7 @@ from dasksor.accelerate.splitting import prepare_splitting
 from dasksor.accelerate.team import Team
 from dasksor.engine.course import Course, Limits
 from dasksor.omega import Given
-from dasksor.prepared import OMEGA
+from dasksor.preparations import OMEGA
 
 pytestmark = pytest.mark.usefixtures("tidy")
 
@@ -79,7 +79,7 @@ def trials(monkeypatch):
         made.append(splitting.deflation is not None)
         return splitting
 
-    monkeypatch.setattr(prepared, "prepare_splitting", recorded)
+    monkeypatch.setattr(preparations, "prepare_splitting", recorded)
     return made
 
 
@@ -313,25 +313,25 @@ def test_an_interrupt_on_either_side_returns_the_best_vector(
 
 @blocks_1_or_2
 def test_an_interrupt_while_the_coarse_space_is_made_returns_the_best_vector(blocks, monkeypatch):
-    make = prepared.prepare_splitting
+    make = preparations.prepare_splitting
 
     def interrupted(*args, **options):
         if options.get("deflated", True):
             raise KeyboardInterrupt
         return make(*args, **options)
 
-    monkeypatch.setattr(prepared, "prepare_splitting", interrupted)
+    monkeypatch.setattr(preparations, "prepare_splitting", interrupted)
     ready = ready_for(FLOW, blocks)
     result = ready.solve(side(FLOW), rtol=1e-8)
     assert (result.status, result.history[-1].sweeps) == (Status.STOPPED, PATIENCE[blocks])
     assert_honest(result, FLOW, side(FLOW))
-    monkeypatch.setattr(prepared, "prepare_splitting", make)
+    monkeypatch.setattr(preparations, "prepare_splitting", make)
     assert ready.solve(side(FLOW), rtol=1e-8).success
 
 
 @blocks_1_or_2
 def test_seconds_of_making_the_coarse_space_count(blocks, monkeypatch):
-    make = prepared.prepare_splitting
+    make = preparations.prepare_splitting
 
     def slow(*args, **options):
         made = make(*args, **options)
@@ -341,7 +341,7 @@ def test_seconds_of_making_the_coarse_space_count(blocks, monkeypatch):
             monkeypatch.setattr("dasksor.accelerate.run.time", hours)
         return made
 
-    monkeypatch.setattr(prepared, "prepare_splitting", slow)
+    monkeypatch.setattr(preparations, "prepare_splitting", slow)
     result = ready_for(FLOW, blocks).solve(side(FLOW), rtol=1e-8, timeout=3000.0)
     assert (result.status, result.history[-1].sweeps) == (Status.TIMEOUT, PATIENCE[blocks])
     assert result.history[-1].time >= 3600.0 > result.history[-2].time

@@ -233,7 +233,7 @@ def test_one_unknown(mode, form):
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_threads_are_no_more_than_rows(form, n, monkeypatch):
-    monkeypatch.setattr("dasksor.prepared.available_cores", lambda: 8)
+    monkeypatch.setattr("dasksor.preparations.available_cores", lambda: 8)
     result = dasksor.solve(form(2.0 * np.eye(n)), np.ones(n), mode="threads")
     assert result.success
     assert result.workers == result.blocks == (1 if form is np.asarray else n)
@@ -278,15 +278,15 @@ def test_solves_do_not_depend_on_those_before():
 
 @pytest.mark.parametrize("options", [{}, {"omega": 1.3}], ids=["grid", "coarse space"])
 def test_the_matrix_is_made_ready_once(options, monkeypatch):
-    from dasksor import prepared
+    from dasksor import preparations
 
-    made, prepare_splitting = [], prepared.prepare_splitting
+    made, prepare_splitting = [], preparations.prepare_splitting
 
     def counted(*args, **keywords):
         made.append(prepare_splitting(*args, **keywords))
         return made[-1]
 
-    monkeypatch.setattr(prepared, "prepare_splitting", counted)
+    monkeypatch.setattr(preparations, "prepare_splitting", counted)
     ready = dasksor.prepare(GRID, **options)
     for _ in range(3):
         assert ready.solve(NOISE).success

@@ -105,8 +105,8 @@ def made_ready(A, accelerate):
     """A prepared matrix, and what of it a solve needs."""
     ready = dasksor.prepare(A, mode="sequential", accelerate=accelerate, omega=1.25)
     if accelerate is None:
-        assert ready._facts.positive
-    return ready, ready._rows if accelerate is None else ready._deflated
+        assert ready._made.facts.positive
+    return ready, ready._made.rows if accelerate is None else ready._made.deflated
 
 
 def here(name, accelerate, pipe):
