@@ -77,7 +77,7 @@ def read_lp(path: str | PathLike[str]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _greeting_aside() -> Iterator[None]:
-    """HiGHS greets on the standard output of C as it is made, where JSON may have to stand alone."""
+    """HiGHS greets on the standard output of C as it is made, where JSON may have to stand."""
     if os.name != "posix":
         yield
         return
