@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -44,7 +48,8 @@ def read_lp(path: str | PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    reader = highspy.Highs()
+    with _greeting_aside():
+        reader = highspy.Highs()
     reader.setOptionValue("output_flag", False)
     if reader.readModel(str(path)) == highspy.HighsStatus.kError:
         raise ValueError(f"{path}: not a linear program in MPS or LP format")
@@ -68,6 +73,24 @@ def read_lp(path: str | PathLike[str]) -> dict[str, Any]:
         "b_eq": low[equal],
         "bounds": np.stack([model.col_lower_, model.col_upper_], axis=1),
     }
+
+
+@contextlib.contextmanager
+def _greeting_aside() -> Iterator[None]:
+    """HiGHS greets on the standard output of C as it is made, where JSON may have to stand."""
+    if os.name != "posix":
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _check(path: Path, highspy: Any, model: Any) -> None:
