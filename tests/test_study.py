@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -183,6 +184,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 main(["study", "run", "--problem", "dense:60", "--problem", "dense:40", "--workers", "1",
       "--repeats", "6", "--mode", "sequential,async", "--staleness", "0", "-o", sys.argv[1]])
 """
+
+
+def test_an_interrupted_solve_is_no_run_and_ends_the_study(tmp_path):
+    # Plain sweeps to the last digit, which take many seconds.
+    grid = Grid.of(
+        Product(("poisson:250000",), (1,), ("sequential",), accelerate=("none",)),
+        repeats=1, rtol=1e-14, timeout=60.0,
+    )  # fmt: skip
+    timer = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(grid, tmp_path / "s")
+    timer.join()
+    assert lines_of(tmp_path / "s") == []
 
 
 def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):

@@ -12,6 +12,7 @@ from dasksor.planning.machine import Machine
 from dasksor.planning.plan import plan
 from dasksor.result import Result
 from dasksor.solve import solve
+from dasksor.status import Status
 from dasksor.study.crew import Crew
 from dasksor.study.latency import match
 from dasksor.study.problems import Problem
@@ -72,10 +73,10 @@ class Dasksor:
             how["client"] = client
             self._warm(problem, how)
             with slow_down(client, self._slowness):
-                result = solve(problem.A, problem.b, rtol=rtol, timeout=timeout, **how)
+                result = _solved(problem, rtol=rtol, timeout=timeout, **how)
         else:
             self._warm(problem, how)
-            result = solve(problem.A, problem.b, rtol=rtol, timeout=timeout, **how)
+            result = _solved(problem, rtol=rtol, timeout=timeout, **how)
         return _fields(result, problem) | {
             "predicted_seconds": self._predicted(problem, workers, mode, rtol, result)
         }
@@ -91,7 +92,7 @@ class Dasksor:
         kind = problem.name.partition(":")[0]
         words = (kind, *(how.get(name) for name in ("mode", "staleness", "mailbox", "accelerate")))
         if words not in self._crew.warmed:
-            solve(problem.A, problem.b, rtol=0.0, maxiter=WARMING, **how)
+            _solved(problem, rtol=0.0, maxiter=WARMING, **how)
             self._crew.warmed.add(words)
 
     def _predicted(
@@ -108,6 +109,14 @@ class Dasksor:
             return None
         seconds = _forecast(machine, problem.shape, workers, model, rtol)
         return None if seconds is None else seconds + result.timings["total"]["setup"]
+
+
+def _solved(problem: Problem, **options: Any) -> Result:
+    result = solve(problem.A, problem.b, **options)
+    # A solve that Ctrl-C ends returns what it has; here it ends the study.
+    if result.status is Status.STOPPED:
+        raise KeyboardInterrupt
+    return result
 
 
 @cache
