@@ -98,16 +98,19 @@ def sizes(client):
                 )
 
 
-def cases(n):
+def cases(n, kinds=("scattered", "grid")):
     """Strictly diagonally dominant M-matrices, symmetric, whose sums of rows are 2 % of ``m_ii``.
 
     The blocks of the first one read all others, those of the second one their neighbours.
     """
     rng = np.random.default_rng(0)
     side = int(np.sqrt(n))
-    off = abs(scattered(rng, n, 12))
-    adjacent = problems.poisson((side, side))
-    for name, links in (("scattered", off + off.T), ("grid", 4.0 * sp.eye_array(n) - adjacent)):
+    for name in kinds:
+        if name == "grid":
+            links = 4.0 * sp.eye_array(n) - problems.poisson((side, side))
+        else:
+            off = abs(scattered(rng, n, 12))
+            links = off + off.T
         M = sp.csr_array(sp.diags_array(links.sum(axis=1) / DOMINANCE) - links)
         q, _ = known(rng, M, free=0.9)
         yield name, M, q
@@ -154,7 +157,7 @@ def real(repeats):
         Client(one, set_as_default=False) as alone,
         Client(two, set_as_default=False) as both,
     ):
-        for name, M, q in cases(160_000):
+        for name, M, q in (*cases(160_000), *cases(1_000_000, ("grid",))):
             times = {kind: [] for kind in kinds}
             for _ in range(repeats + 1):
                 for kind, options in kinds.items():
@@ -177,7 +180,7 @@ def real(repeats):
                     statistics.median(p[1][1] for p in kept),
                 )
                 print(
-                    f"{name:10} {kind:20} {first:6.2f} s {second:6.2f} s"
+                    f"{name:10} {q.size:8} {kind:14} {first:6.2f} s {second:6.2f} s"
                     f"  sweeps {counts[0]:.0f} {counts[1]:.0f}  efficiency {ratio / 2.0:.0%}"
                     f", of the quickest runs {quickest / 2.0:.0%}",
                     flush=True,
