@@ -87,5 +87,5 @@ def check_positive(diagonal: np.ndarray, start: int = 0) -> None:
         row = int(np.argmax(diagonal <= 0.0))
         raise ValueError(
             f"bounds need a positive diagonal, got {diagonal[row]:g} in row {start + row}: "
-            "change the sign of that row and of its right-hand side, or leave bounds out"
+            "state the problem with a positive one, or leave bounds out"
         )

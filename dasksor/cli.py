@@ -264,6 +264,10 @@ def _told(result: Result, given: str | None, output: Path | None) -> Iterator[st
     if given is None:
         yield f"b = A (1, 2, ..., n), as no -b was given; largest error {_error(result):.3e}"
     yield str(result)
+    if result.active is not None:
+        low, high = (int(np.count_nonzero(result.active == side)) for side in (-1, 1))
+        size = result.active.size
+        yield f"{low} of {size} unknowns at their lower bound, {high} at the upper one"
     if output:
         yield f"x written to {output}"
 

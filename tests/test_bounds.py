@@ -417,7 +417,7 @@ def test_bad_bounds_are_named(bounds, error, message):
 
 def test_bounds_need_a_positive_diagonal(processes):
     A = np.diag([1.0, 2.0, -3.0])
-    message = "bounds need a positive diagonal, got -3 in row 2: change the sign of that row"
+    message = "bounds need a positive diagonal, got -3 in row 2: state the problem"
     with pytest.raises(ValueError, match=message):
         dasksor.solve(A, np.ones(3), bounds=(0.0, 1.0))
     there = da.from_array(A, chunks=2)

@@ -69,6 +69,8 @@ def test_bounds_are_numbers_or_files(poisson, tmp_path):
     assert "natural residual norm" in found.output
     expected = dasksor.solve(A, np.ones(132), bounds=(-1.0, upper), rtol=1e-9)
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), expected.x, atol=1e-8)
+    touching = np.count_nonzero(expected.active == 1)
+    assert f"0 of 132 unknowns at their lower bound, {touching} at the upper one" in found.output
     assert "largest error" not in run(*bounded).output
     refused = run("solve", poisson, "--lb", 4, "--ub", tmp_path / "ub.npy")
     assert refused.exit_code == 2
