@@ -138,7 +138,7 @@ def test_plain_sweeps_keep_the_order(small):
     A, b = scattered(GRID), np.ones(3000)
     options = {"mode": "sequential", "omega": 1.5, "rtol": 0.0, "maxiter": 7}
     result = dasksor.solve(A, b, **options)
-    with mock.patch.object(dasksor.prepared, "better_order", side_effect=AssertionError):
+    with mock.patch.object(dasksor.preparations, "better_order", side_effect=AssertionError):
         np.testing.assert_array_equal(dasksor.solve(A, b, **options).x, result.x)
     assert "Cuthill" not in result.reason
 
