@@ -247,6 +247,8 @@ def cut(progress, armed=[True]):
         threading.Timer(0.3, ctrl_c).start()
 
 if __name__ == "__main__":
+    # A shell's background jobs ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     A, b = problems.poisson((150, 150)), np.ones(22_500)
     options = {"omega": 1.0, "rtol": 1e-14, "callback": cut}
     mode = sys.argv[1]
