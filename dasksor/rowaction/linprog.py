@@ -51,7 +51,7 @@ def linprog(
 ) -> OptimizeResult:
     """Minimise ``c'x`` over ``A_ub x <= b_ub``, ``A_eq x = b_eq``, ``lower <= x <= upper``.
 
-    The first arguments and the result are those of `scipy.optimize.linprog`. Proximal steps
+    The first arguments and the result are those of ``scipy.optimize.linprog``. Proximal steps
     outside, the augmented Lagrangian of the dual program inside, minimised by projected SOR on its
     multipliers, row by row (De Leone and Mangasarian 1988), and between the sweeps by steps of
     Newton's method (Mangasarian 2004).
