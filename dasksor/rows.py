@@ -48,11 +48,16 @@ class Rows(Protocol):
     def summed(self, groups: np.ndarray, count: int) -> Any: ...
 
 
-def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The 2-norm of this block's part of ``b - A x``, one for each right-hand side."""
+def residual(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """This block's part of ``b - A x``, shape (nrhs, size)."""
     r = np.empty((len(b), rows.size))
     rows.residual(x, b, r)
-    return norms(r)
+    return r
+
+
+def residual_norms(rows: Rows, x: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The 2-norm of that, one for each right-hand side."""
+    return norms(residual(rows, x, b))
 
 
 def norms(vectors: np.ndarray) -> np.ndarray:

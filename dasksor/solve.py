@@ -151,8 +151,8 @@ def solve(
         between them where ``r = b - A x`` is zero in components strictly between, not positive
         at a lower and not negative at an upper bound. For symmetric positive definite ``A`` that
         is the least ``x' A x / 2 - b' x``. Each update is clipped at once (projected SOR, Cryer
-        1971); with "cg", in this process only, conjugate gradients run on the unknowns that no
-        bound holds (Kocvara and Zowe 1994). In place of ``b - A x`` the natural residual is
+        1971); with "cg" conjugate gradients run on the unknowns that no bound holds (Kocvara and
+        Zowe 1994; on a cluster Polyak 1969). In place of ``b - A x`` the natural residual is
         measured, ``a_ii (clip(x_i + r_i / a_ii, lower_i, upper_i) - x_i)``. Needs a positive
         diagonal; ``x0`` is moved between the bounds.
 

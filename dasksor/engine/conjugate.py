@@ -18,7 +18,7 @@ from dasksor.coarse import BlockOfCoarse, aggregates
 from dasksor.engine.leader import LEADER
 from dasksor.engine.steps import StepRule
 from dasksor.messages import CoarsePart, Cut, Cycle, Moments, Step
-from dasksor.rows import Rows, dots, norms
+from dasksor.rows import Rows, dots, norms, residual
 
 
 class Conjugate:
@@ -74,7 +74,7 @@ class Conjugate:
 
     def residual(self, y: np.ndarray) -> np.ndarray:
         """Replace ``r`` by the true residual; its norms."""
-        self._r = self._minus_product(self._b, y)
+        self._r = residual(self._rows, y, self._b)
         return norms(self._r)
 
     def report(self, cycle: Cycle, y: np.ndarray) -> CoarsePart | Moments:
@@ -86,7 +86,7 @@ class Conjugate:
 
     def _moments(self, epoch: int, y: np.ndarray) -> Moments:
         assert self._coarse is not None
-        r, rest = self._r, self._minus_product(self._left, y)
+        r, rest = self._r, residual(self._rows, y, self._left)
         z, az = y[:, self._own].copy(), r - rest
         if self._rule.starts_coarse:
             z += self._ahead[0]
@@ -125,8 +125,3 @@ class Conjugate:
         self.x += step.length[:, None] * p
         self._r -= step.length[:, None] * q
         self._past.append((p, q))
-
-    def _minus_product(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r = np.empty_like(b)
-        self._rows.residual(y, b, r)
-        return r

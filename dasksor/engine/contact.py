@@ -16,6 +16,7 @@ from dasksor.contact import contact, touching
 from dasksor.engine.futures import results, settle
 from dasksor.engine.graph import local_vector
 from dasksor.engine.placement import Placement
+from dasksor.rows import residual
 from dasksor.system import LinearSystem
 
 
@@ -68,6 +69,5 @@ def touching_block(
     parts: Sequence[tuple[int, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """One block's part; ``parts`` as for `local_vector`."""
-    r = np.empty_like(own)
-    rows.free.residual(local_vector(rows, own, parts), b, r)
+    r = residual(rows.free, local_vector(rows, own, parts), b)
     return touching(own, np.stack([rows.lower, rows.upper]), r, rows.diagonal)

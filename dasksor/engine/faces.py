@@ -20,7 +20,7 @@ from dasksor.engine.leader import LEADER
 from dasksor.engine.steps import StepRule
 from dasksor.kernels.bounded import leaves_face, natural, reach
 from dasksor.messages import Cut, Cycle, Moments, Reach
-from dasksor.rows import dots, norms
+from dasksor.rows import dots, norms, residual
 
 
 class Faces:
@@ -66,13 +66,13 @@ class Faces:
 
     def residual(self, y: np.ndarray) -> np.ndarray:
         """Replace ``r`` by the true residual; the norms of the natural one."""
-        self._r = self._minus_product(self._b, y)
+        self._r = residual(self._rows.free, y, self._b)
         return norms(self._natural())
 
     def report(self, cycle: Cycle, y: np.ndarray) -> Moments:
         """The inner products of the correction, and whether it leaves the face."""
         r = self._r
-        z, az = y[:, self._own].copy(), r - self._minus_product(r, y)
+        z, az = y[:, self._own].copy(), r - residual(self._rows.free, y, r)
         self._direction = (z, az)
         values = [
             dots(z, r),
@@ -82,9 +82,9 @@ class Faces:
         ]
         turned = [leaves_face(*vectors) for vectors in zip(z, r, *self._room, strict=True)]
         coarse = np.zeros((2, len(r), 0))
-        residual = norms(self._natural())
+        norm = norms(self._natural())
         return Moments(
-            self._index, LEADER, cycle.epoch, np.array(values), residual, coarse, np.array(turned)
+            self._index, LEADER, cycle.epoch, np.array(values), norm, coarse, np.array(turned)
         )
 
     def _turn(self, conjugate: np.ndarray) -> np.ndarray:
@@ -107,8 +107,3 @@ class Faces:
         for rj, xj in zip(found, self.x, strict=True):
             natural(rj, xj, 0, rows.diagonal, rows.lower, rows.upper)
         return found
-
-    def _minus_product(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r = np.empty_like(b)
-        self._rows.free.residual(y, b, r)
-        return r
